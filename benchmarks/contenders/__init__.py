@@ -1,0 +1,39 @@
+"""Contenders by name. Each lives in its own file and is imported only when asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final, cast
+
+from ..contract import Contender
+
+CONTENDERS: Final = {
+    "engine": "engine_blocking:EngineBlocking",
+    "engine-async": "engine_async:EngineAsync",
+    "ppe": "process_pool_executor:ForkExecutor",
+    "ppe-spawn": "process_pool_executor:SpawnExecutor",
+    "pool": "multiprocessing_pool:MultiprocessingPool",
+    "loky": "loky_executor:LokyExecutor",
+    "eventfd": "eventfd_floor:EventfdFloor",
+    "eventfd-across": "eventfd_floor:EventfdAcross",
+}
+# What a name on the command line stands for, where it is more than itself.
+GROUPS: Final = {"engine": ("engine", "engine-async")}
+FLOORS: Final = ("eventfd", "eventfd-across")
+DEFAULT_PEERS: Final = "engine,ppe,pool,loky"
+
+
+def chosen(peers: str) -> list[str]:
+    """Contenders for a comma-separated list such as `DEFAULT_PEERS`; the floors are always among them."""
+    names: list[str] = []
+    for name in filter(None, (part.strip() for part in peers.split(","))):
+        if name not in CONTENDERS:
+            raise ValueError(f"no contender is called {name!r}; there are {', '.join(CONTENDERS)}")
+        names.extend(GROUPS.get(name, (name,)))
+    return list(dict.fromkeys([*names, *FLOORS]))
+
+
+def load(name: str) -> Contender:
+    """A new, closed contender. Raises ImportError where its library is not installed."""
+    module, kind = CONTENDERS[name].split(":")
+    return cast(type[Contender], getattr(import_module(f".{module}", __name__), kind))()

@@ -1,0 +1,60 @@
+"""The floor: a byteless round trip between two processes by two eventfds, both sides asleep while they wait."""
+
+from __future__ import annotations
+
+import os
+from typing import ClassVar
+
+from ..contract import Contender
+from ..work import PAYLOAD
+
+STOP = 1 << 32
+
+
+class EventfdFloor(Contender):
+    """No payload, no JSON, no handler: what any design that sleeps while idle has to pay."""
+
+    name = "eventfd"
+    title = "eventfd\n(floor)"
+    across: ClassVar[bool] = False
+
+    def open(self) -> None:
+        self._there, self._back = os.eventfd(0), os.eventfd(0)
+        self._cpus = os.sched_getaffinity(0)
+        self._pid = os.fork()
+        if self._pid == 0:
+            self._echo()
+        if self.across:
+            os.sched_setaffinity(0, {min(self._cpus)})
+
+    def close(self) -> None:
+        os.sched_setaffinity(0, self._cpus)
+        os.eventfd_write(self._there, STOP)
+        os.waitpid(self._pid, 0)
+        os.close(self._there)
+        os.close(self._back)
+
+    def call(self) -> bytes:
+        os.eventfd_write(self._there, 1)
+        os.eventfd_read(self._back)
+        return PAYLOAD
+
+    def _echo(self) -> None:
+        """The child: answers until it is told to stop, and never returns into the parent's code."""
+        status = 1
+        try:
+            if self.across:
+                os.sched_setaffinity(0, {max(self._cpus)})
+            while os.eventfd_read(self._there) < STOP:
+                os.eventfd_write(self._back, 1)
+            status = 0
+        finally:
+            os._exit(status)
+
+
+class EventfdAcross(EventfdFloor):
+    """The same with each side held on its own CPU: the cost whenever the kernel does not place them together."""
+
+    name = "eventfd-across"
+    title = "eventfd,\ntwo CPUs"
+    across = True

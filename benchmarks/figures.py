@@ -1,0 +1,53 @@
+"""The figures that are measured, which way each is better, and how rounds become one number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    key: str
+    title: str
+    unit: str
+    more_is_better: bool = False
+
+
+FIGURES: Final = (
+    Figure("sequential_p50_us", "one after the other, p50", "µs"),
+    Figure("sequential_p99_us", "one after the other, p99", "µs"),
+    Figure("sequential_cpu_us", "… CPU of all processes, per call", "µs"),
+    Figure("idle_p50_us", "3 ms idle before each call, p50", "µs"),
+    Figure("flood_64_per_s", "64 outstanding", "/s", more_is_better=True),
+    Figure("flood_64_cpu_us", "… CPU of all processes, per call", "µs"),
+    Figure("flood_256_per_s", "256 outstanding", "/s", more_is_better=True),
+    Figure("flood_256_cpu_us", "… CPU of all processes, per call", "µs"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """One figure over all rounds."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        return cls(median(values), min(values), max(values))
+
+
+def percentile(samples: Sequence[int], share: float) -> float:
+    """The nearest-rank percentile; `share` is 0.99 for p99. `samples` must not be empty."""
+    ordered = sorted(samples)
+    return float(ordered[min(len(ordered) - 1, int(len(ordered) * share))])
+
+
+def times_better(figure: Figure, value: float, than: float) -> float | None:
+    """How many times better `value` is `than` another: above 1 is better, whichever way the figure runs."""
+    above, below = (value, than) if figure.more_is_better else (than, value)
+    return above / below if below else None

@@ -1,0 +1,1 @@
+"""Compiled modules; their sources are in ext/."""

@@ -1,0 +1,25 @@
+from .._ext.result import InvokeResult
+
+class Waiter:
+    result: InvokeResult | None
+    error: BaseException | None
+
+class Environment:
+    index: int
+    serial: int
+    stream: str
+    state: object
+    cell: object
+    pid: int
+    pidfd: int
+    log_fd: int
+    start_code: int
+    late: bool
+    served: int
+    spawned_ns: int
+    init_ns: int
+    used_ns: int
+    init_seen: bool
+    is_ready: bool
+    memory_kb: int
+    def __init__(self, index: int, serial: int, stream: str) -> None: ...

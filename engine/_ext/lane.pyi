@@ -1,0 +1,56 @@
+from collections.abc import Callable
+from typing import Any
+
+from .._ext.environment import Environment
+from .._ext.linux import Mapping
+from .._ext.meter import Meter
+from ..model import FunctionConfiguration
+
+class Quota:
+    limit: int
+    used: int
+    reason: str
+    def __init__(self, limit: int, reason: str) -> None: ...
+
+class Lane:
+    configuration: FunctionConfiguration
+    name: str
+    version: str
+    quota: Quota
+    book: object
+    on_event: Callable[[Lane, Environment | None, str, int], None]
+    meter: Meter
+    environments: list[Environment | None]
+    ready: int
+    starting: int
+    outstanding: int
+    invocations: int
+    billed_ms: int
+    used_ns: int
+    poisoned: bool
+    demanded: bool
+    active: bool
+    closed: bool
+    service_ns: float
+    turnaround_ns: float
+    longest_ns: float
+    cpu_share: float
+    cold_ns: float
+    pending: Any
+    region_fd: int
+    event_fd: int
+    mapping: Mapping
+    old_mappings: list[Mapping]
+    def __init__(
+        self,
+        configuration: FunctionConfiguration,
+        quota: Quota,
+        meter: Meter,
+        *,
+        log_limit: int,
+        spin_us: float,
+        spin_limit: int,
+    ) -> None: ...
+    def charge(self, quota: Quota) -> None: ...
+    def drain_now(self) -> int: ...
+    def close(self) -> None: ...

@@ -1,0 +1,372 @@
+"""F4: `Engine`, the one place that wires everything together."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import orjson
+
+from . import config, errors, settings
+from ._ext.result import InvokeResult
+from ._ext.scheduler import Scheduler
+from .core.control import Control
+from .core.memory import HostMemory
+from .core.scaling import Scaling
+from .core.supervisor import Supervisor
+from .model import Alias, FunctionConfiguration, LogEvent
+from .records import statistics
+from .sandbox.choose import choose
+from .store.source import Progress
+
+Code: TypeAlias = "str | os.PathLike[str] | bytes"
+TICK_S = 0.01
+
+
+class Engine:
+    """AWS Lambda on this host, for programs that run an event loop (asyncio or uvloop).
+
+        async with Engine() as engine:
+            await engine.create_function("hello", code="src/", handler="app.handler", runtime="python3.11")
+            result = await engine.invoke("hello", {"name": "Ada"})
+
+    data_dir: where code is kept; None is a temporary folder that goes when the engine closes. sandbox: "auto" enforces
+    what this host can, "strict" refuses to start when anything is missing, "off" enforces nothing. scaling: "adaptive"
+    starts an environment when the expected wait exceeds the expected cold start, "lambda" whenever none is free. cpu:
+    "lambda" gives a function CPU in proportion to its memory, "host" as much as there is. account_concurrency:
+    invocations accepted and not answered, over all functions. keep_alive_s: how long an idle environment is kept.
+    strict_runtimes: refuse a python3.N other than the engine's own instead of running it with a warning. credentials:
+    AWS_ACCESS_KEY_ID and its like, for functions to see; nothing of the host's own environment ever is.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | os.PathLike[str] | None = None,
+        *,
+        sandbox: Literal["auto", "strict", "off"] = "auto",
+        scaling: Scaling = "adaptive",
+        cpu: Literal["lambda", "host"] = "lambda",
+        account_concurrency: int = config.ACCOUNT_CONCURRENCY,
+        keep_alive_s: float = config.KEEP_ALIVE_S,
+        region: str = config.REGION_DEFAULT,
+        account_id: str = config.ACCOUNT_ID_DEFAULT,
+        strict_runtimes: bool = False,
+        credentials: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._settings = settings.EngineSettings(
+            data_dir=None if data_dir is None else os.fspath(data_dir),
+            sandbox=sandbox,
+            scaling=scaling,
+            cpu=cpu,
+            account_concurrency=account_concurrency,
+            keep_alive_s=keep_alive_s,
+            region=region,
+            account_id=account_id,
+            strict_runtimes=strict_runtimes,
+            credentials=dict(credentials or {}),
+        )
+        self._progress = progress
+        self._control: Control | None = None
+        self._drains_on_loop = True
+        self._timers: list[asyncio.TimerHandle] = []
+
+    # --- opening and closing ------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Engine:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Start the interpreter that environments are forked from. Raises WorkerStartError, SandboxUnavailableError."""
+        if self._control is not None:
+            raise errors.EngineError("this engine is open already")
+        loop = self._loop = asyncio.get_running_loop()
+        self._scheduler = Scheduler(lambda_scaling=self._settings.scaling == "lambda", cpus=settings.usable_cpus())
+        self._scheduler.new_future = loop.create_future
+        self._scheduler.call_soon = loop.call_soon
+        self._scheduler.on_active = self._on_active
+        self._scheduler.on_demand = self._on_demand
+        self._memory = HostMemory()
+        try:
+            await asyncio.to_thread(self._open_blocking)
+        except BaseException:
+            self._scheduler.close()
+            raise
+        loop.add_reader(self._supervisor.zygote.fileno(), self._on_zygote)
+        if self._drains_on_loop:
+            loop.add_reader(self._scheduler.fileno(), self._scheduler.readable)
+
+    def _open_blocking(self) -> None:
+        mechanism = choose(self._settings.sandbox)
+        try:
+            self._supervisor = Supervisor(
+                self._scheduler,
+                mechanism,
+                later=self._loop.call_soon_threadsafe,
+                scaling=self._settings.scaling,
+                cpus=settings.usable_cpus(),
+                memory=self._memory,
+            )
+            self._supervisor.zygote.wait_ready()
+            self._control = Control(self._settings, self._supervisor)
+        except BaseException:
+            mechanism.close()
+            raise
+        self._mechanism = mechanism
+
+    async def close(self) -> None:
+        """End every environment. Callers that still wait get EngineClosedError. Idempotent."""
+        control, self._control = self._control, None
+        if control is None:
+            return
+        for timer in self._timers:
+            timer.cancel()
+        self._loop.remove_reader(self._supervisor.zygote.fileno())
+        if self._drains_on_loop:
+            self._loop.remove_reader(self._scheduler.fileno())
+        self._scheduler.closed = True
+        self._supervisor.abandon(errors.EngineClosedError("the engine was closed while this invocation ran"))
+        await asyncio.to_thread(self._close_blocking, control)
+
+    def _close_blocking(self, control: Control) -> None:
+        self._supervisor.close()
+        self._mechanism.close()
+        self._scheduler.close()
+        control.close()
+
+    # --- invoking -----------------------------------------------------------------------------------------------------
+
+    async def invoke(
+        self,
+        name: str,
+        payload: object = None,
+        *,
+        qualifier: str | None = None,
+        invocation_type: Literal["RequestResponse", "DryRun", "Event"] = "RequestResponse",
+        client_context: Mapping[str, object] | str | None = None,
+        log_tail: bool = False,
+    ) -> InvokeResult:
+        """Run a function and wait for its answer.
+
+        name: a name, `name:qualifier`, or ARN. payload: a JSON value, or `bytes` that are JSON already; None sends `{}`
+        as Lambda does when there is none (`b"null"` sends null). client_context: a mapping, or base64 as Lambda takes
+        it. A function's own failure is a result with `function_error`. Raises ResourceNotFoundException,
+        TooManyRequestsException (with `reason`), RequestTooLargeException, InvalidParameterValueException.
+        """
+        if self._control is None:
+            raise errors.EngineClosedError("the engine is not open: use `async with Engine() as engine`")
+        lane = self._control.dispatch.lane(name, qualifier)
+        body = payload if type(payload) is bytes else encode_payload(payload)
+        if len(body) > config.EVENT_MAX_BYTES:
+            raise too_large(len(body))
+        if invocation_type != "RequestResponse":
+            return self._control.receipt(lane, invocation_type, self._scheduler.new_request_id())
+        extra = b"" if client_context is None else encode_extra(client_context)
+        answer = self._scheduler.call(lane, body, extra, log_tail)
+        if type(answer) is InvokeResult:
+            return answer
+        return await answer  # type: ignore[misc,no-any-return]
+
+    # --- functions ----------------------------------------------------------------------------------------------------
+
+    async def create_function(
+        self,
+        name: str,
+        *,
+        code: Code,
+        handler: str,
+        runtime: str | None = None,
+        memory_mb: int = config.MEMORY_DEFAULT_MB,
+        timeout_s: int = config.TIMEOUT_DEFAULT_S,
+        environment: Mapping[str, str] | None = None,
+        layers: Sequence[Code] = (),
+        description: str = "",
+        role: str | None = None,
+        ephemeral_storage_mb: int = config.EPHEMERAL_MIN_MB,
+    ) -> FunctionConfiguration:
+        """Deploy a function.
+
+        code: a folder (with a `requirements.txt` it is built first), a `.zip` path, zip bytes, or a single `.py` file.
+        runtime: None is the engine's own Python. Raises ResourceConflictException when the name is taken, and what
+        Lambda raises for values it does not take.
+        """
+        control = self._opened()
+        return await self._in_thread(
+            control.create_function,
+            name,
+            code,
+            {
+                "handler": handler,
+                "runtime": settings.OWN_RUNTIME if runtime is None else runtime,
+                "memory_mb": memory_mb,
+                "timeout_s": timeout_s,
+                "environment": environment or {},
+                "description": description,
+                "role": role or f"arn:aws:iam::{self._settings.account_id}:role/execution_role",
+                "ephemeral_storage_mb": ephemeral_storage_mb,
+            },
+            layers,
+            self._progress,
+        )
+
+    async def update_function_code(
+        self, name: str, *, code: Code, revision_id: str | None = None
+    ) -> FunctionConfiguration:
+        """Give `$LATEST` new code. Invocations under way finish on the old one."""
+        return await self._in_thread(self._opened().update_function_code, name, code, revision_id, self._progress)
+
+    async def update_function_configuration(
+        self, name: str, *, revision_id: str | None = None, layers: Sequence[Code] | None = None, **changes: Any
+    ) -> FunctionConfiguration:
+        """Change settings of `$LATEST`, named as in `create_function`; what is not given stays."""
+        return await self._in_thread(
+            self._opened().update_function_configuration, name, changes, layers, revision_id, self._progress
+        )
+
+    async def delete_function(self, name: str, *, qualifier: str | None = None) -> None:
+        """Delete a function, or one published version of it. Invocations under way finish."""
+        await self._in_thread(self._opened().delete_function, name, qualifier)
+
+    async def get_function(self, name: str, *, qualifier: str | None = None) -> FunctionConfiguration:
+        """The configuration that a name leads to. Raises ResourceNotFoundException."""
+        return self._opened().catalog.resolve(name, qualifier)
+
+    async def list_functions(self) -> list[FunctionConfiguration]:
+        """`$LATEST` of every function, by name."""
+        return list(self._opened().catalog.list_functions())
+
+    async def publish_version(self, name: str, *, description: str | None = None) -> FunctionConfiguration:
+        """Freeze `$LATEST` under the next number."""
+        return await self._in_thread(self._opened().publish_version, name, description)
+
+    async def create_alias(self, name: str, alias: str, function_version: str, *, description: str = "") -> Alias:
+        """Name a version."""
+        return await self._in_thread(self._opened().create_alias, name, alias, function_version, description)
+
+    async def update_alias(
+        self, name: str, alias: str, *, function_version: str | None = None, description: str | None = None
+    ) -> Alias:
+        """Have an alias name another version."""
+        return await self._in_thread(self._opened().update_alias, name, alias, function_version, description)
+
+    async def put_function_concurrency(self, name: str, reserved: int) -> None:
+        """Reserve concurrency of the account's for one function, which is also the most it gets; 0 stops it."""
+        await self._in_thread(self._opened().put_function_concurrency, name, reserved)
+
+    async def delete_function_concurrency(self, name: str) -> None:
+        """Give a function's reservation back."""
+        await self._in_thread(self._opened().delete_function_concurrency, name)
+
+    # --- what happened ------------------------------------------------------------------------------------------------
+
+    async def logs(
+        self, name: str, *, qualifier: str | None = None, request_id: str | None = None, limit: int | None = None
+    ) -> list[LogEvent]:
+        """The log of a function as CloudWatch would hold it, oldest first; the newest `limit` events of it."""
+        return self._opened().logs(name, qualifier, request_id, limit)
+
+    async def stats(self, name: str | None = None) -> dict[str, Any]:
+        """Counts, durations and environments per function and version: see `records/statistics.py` for the fields."""
+        return self._opened().stats(name)
+
+    async def bill(self, *, by: Literal["function", "version", "day"] = "function") -> statistics.BillTable:
+        """What AWS would charge for everything since the engine opened."""
+        return self._opened().bill(by)
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _opened(self) -> Control:
+        if self._control is None:
+            raise errors.EngineClosedError("the engine is not open: use `async with Engine() as engine`")
+        return self._control
+
+    async def _in_thread(self, call: Callable[..., Callable[[], Any]], *arguments: Any) -> Any:
+        """Control-plane work reads and writes files: off the loop, then the rest on it."""
+        finish = await asyncio.to_thread(call, *arguments)
+        return finish()
+
+    def _on_demand(self, lane: Any) -> None:
+        if not self._drains_on_loop:
+            self._loop.call_soon_threadsafe(self._supervisor.demand, lane)
+        else:
+            self._supervisor.demand(lane)
+
+    def _on_active(self) -> None:
+        if self._drains_on_loop:
+            self._watch()
+        else:
+            self._loop.call_soon_threadsafe(self._watch)
+
+    def _watch(self) -> None:
+        """Tick for as long as there is something to watch over; look at idle environments when it is time to."""
+        if self._control is None:
+            return
+        if not self._timers:
+            self._timers = [self._loop.call_later(TICK_S, self._tick), self._loop.call_later(1.0, self._keep_house)]
+        else:
+            self._timers[0].cancel()
+            self._timers[0] = self._loop.call_later(TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        if self._supervisor.tick():
+            self._timers[0] = self._loop.call_later(TICK_S, self._tick)
+        else:
+            self._scheduler.watched = False
+
+    def _keep_house(self) -> None:
+        wait_ns = self._supervisor.retire_idle(time.monotonic_ns(), int(self._settings.keep_alive_s * 1e9))
+        self._timers[1] = self._loop.call_later(wait_ns / 1e9 + 0.001, self._keep_house)
+
+    def _on_zygote(self) -> None:
+        zygote = self._supervisor.zygote
+        if not zygote.take_replies():
+            self._loop.remove_reader(zygote.fileno())
+            self._supervisor.replace_zygote()
+            self._loop.add_reader(self._supervisor.zygote.fileno(), self._on_zygote)
+
+
+def encode_payload(payload: object) -> bytes:
+    """A JSON value as bytes; None is `{}`. Raises InvalidParameterValueException for what JSON cannot say."""
+    if payload is None:
+        return b"{}"
+    try:
+        return orjson.dumps(payload)
+    except TypeError:
+        try:
+            return json.dumps(payload).encode()  # whole numbers beyond 64 bits
+        except (TypeError, ValueError) as error:
+            raise errors.InvalidParameterValueException(f"payload is not a JSON value: {error}") from error
+
+
+def encode_extra(client_context: Mapping[str, object] | str) -> bytes:
+    """What goes to the environment beside the event."""
+    if isinstance(client_context, str):
+        encoded = client_context
+        try:
+            document = base64.b64decode(client_context, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError) as error:
+            raise errors.InvalidParameterValueException(f"client_context is not base64 of JSON: {error}") from error
+    else:
+        document = json.dumps(client_context)
+        encoded = base64.b64encode(document.encode()).decode()
+    if len(encoded) > config.CLIENT_CONTEXT_MAX_BYTES:
+        raise errors.InvalidParameterValueException(
+            f"client_context has {len(encoded)} bytes in base64; at most {config.CLIENT_CONTEXT_MAX_BYTES} are allowed"
+        )
+    return json.dumps({"client_context": document}).encode()
+
+
+def too_large(length: int) -> errors.RequestTooLargeException:
+    return errors.RequestTooLargeException(
+        f"Request must be smaller than {config.EVENT_MAX_BYTES} bytes for the InvokeFunction operation; it has {length}"
+    )

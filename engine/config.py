@@ -1,0 +1,38 @@
+"""F0: Lambda's numeric limits and the engine's own bounds, each with its source. Prices are data, not here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Lambda's quotas: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MEMORY_MIN_MB: Final = 128
+MEMORY_MAX_MB: Final = 10_240
+MEMORY_DEFAULT_MB: Final = 128
+MEMORY_PER_VCPU_MB: Final = 1_769
+TIMEOUT_MIN_S: Final = 1
+TIMEOUT_MAX_S: Final = 900
+TIMEOUT_DEFAULT_S: Final = 3
+INIT_TIMEOUT_S: Final = 10
+EPHEMERAL_MIN_MB: Final = 512
+EPHEMERAL_MAX_MB: Final = 10_240
+EVENT_MAX_BYTES: Final = 6_291_456
+ANSWER_MAX_BYTES: Final = 6_291_556
+CLIENT_CONTEXT_MAX_BYTES: Final = 3_583
+ENVIRONMENT_MAX_BYTES: Final = 4_096
+ZIP_MAX_BYTES: Final = 52_428_800
+UNZIPPED_MAX_BYTES: Final = 262_144_000
+LAYERS_MAX: Final = 5
+ACCOUNT_CONCURRENCY: Final = 1_000
+UNRESERVED_CONCURRENCY_MIN: Final = 100
+LOG_TAIL_BYTES: Final = 4_096
+
+# Names in ARNs. Twelve zeros is the account id that local Lambda tools use.
+REGION_DEFAULT: Final = "us-east-1"
+ACCOUNT_ID_DEFAULT: Final = "000000000000"
+
+# The engine's own bounds.
+ENVIRONMENTS_MAX: Final = 1_000  # of one function version; Lambda starts at most 1,000 per 10 s
+KEEP_ALIVE_S: Final = 600.0
+LOG_PER_INVOCATION_BYTES: Final = 1_048_576
+LOG_PER_FUNCTION_BYTES: Final = 16_777_216
+LEDGER_RECORDS: Final = 65_536  # kept in memory per function version; older ones live on in the totals

@@ -1,0 +1,1 @@
+"""F3: dispatch, pools, scaling, supervision."""

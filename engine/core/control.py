@@ -1,0 +1,267 @@
+"""F3: the control plane: functions are created, changed and deleted here, and what happened to them is told.
+
+Its methods read and write files, so they run in a thread; what they return is called on the loop and finishes the job
+there, with the result.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from .._ext.lane import Lane
+from .._ext.result import InvokeResult
+from ..clock import HostClock
+from ..errors import InvalidParameterValueException
+from ..model import Alias, FunctionConfiguration, LogEvent, StoredCode
+from ..records.bill import Bill
+from ..records.prices import PriceList
+from ..records.statistics import BillTable, version_statistics
+from ..settings import OWN_RUNTIME, EngineSettings, usable_cpus
+from ..store.blobs import CodeStore
+from ..store.build import Builder, Progress
+from ..store.catalog import Catalog, Change
+from ..store.runtime_packages import link_runtime_packages
+from ..store.source import bundle
+from ..validation import validate_configuration
+from .dispatch import Dispatch, LaneSettings
+from .folders import engine_folder
+from .supervisor import Supervisor
+
+Code: TypeAlias = "str | os.PathLike[str] | bytes"
+Finish: TypeAlias = Callable[[], Any]
+
+
+class Control:
+    """Catalog, code and dispatch of one engine."""
+
+    def __init__(self, settings: EngineSettings, supervisor: Supervisor) -> None:
+        self._settings = settings
+        self._pid = os.getpid()
+        self._temporary = None if settings.data_dir else engine_folder()
+        root = Path(settings.data_dir or str(self._temporary)).resolve()
+        self._store = CodeStore(root / "code")
+        self._builder = Builder()
+        self.catalog = Catalog(
+            clock=HostClock(),
+            region=settings.region,
+            account_id=settings.account_id,
+            account_concurrency=settings.account_concurrency,
+            retain=self._store.retain,
+        )
+        lanes = LaneSettings(
+            limited_cpu=settings.cpu == "lambda",
+            cpus=usable_cpus(),
+            runtime_packages=link_runtime_packages(root / "runtime"),
+            credentials=settings.credentials,
+        )
+        self._supervisor = supervisor
+        self.dispatch = Dispatch(
+            self.catalog, supervisor, lanes, account_concurrency=settings.account_concurrency
+        )
+        self._bill = Bill(PriceList.load(), settings.region)
+        self._billed: dict[Lane, tuple[int, int]] = {}
+        supervisor.on_lane_closed = self._charge
+
+    def close(self) -> None:
+        """Let the code go; a temporary folder is removed."""
+        self._store.close()
+        if self._temporary is not None and self._pid == os.getpid():
+            shutil.rmtree(self._temporary)
+
+    # --- functions ----------------------------------------------------------------------------------------------------
+
+    def create_function(
+        self, name: str, code: Code, given: dict[str, Any], layers: Sequence[Code], progress: Progress | None
+    ) -> Finish:
+        """Deploy; see `Engine.create_function`."""
+        self._check(name, given, len(layers))
+        with ExitStack() as held:
+            stored, stored_layers = self._put_all(code, layers, progress, held)
+            change = self.catalog.create_function(name, stored, layers=stored_layers, **given)
+        return lambda: self._changed(change)
+
+    def update_function_code(
+        self, name: str, code: Code, revision_id: str | None, progress: Progress | None
+    ) -> Finish:
+        """New code; see `Engine.update_function_code`."""
+        latest = self.catalog.get(name).latest
+        with ExitStack() as held:
+            already = sum(layer.unzipped_bytes for layer in latest.layers)
+            stored = self._put(code, already, progress, held)
+            change = self.catalog.update_code(name, stored, revision_id=revision_id)
+        return lambda: self._changed(change)
+
+    def update_function_configuration(
+        self,
+        name: str,
+        changes: dict[str, Any],
+        layers: Sequence[Code] | None,
+        revision_id: str | None,
+        progress: Progress | None,
+    ) -> Finish:
+        """New settings; see `Engine.update_function_configuration`."""
+        latest = self.catalog.get(name).latest
+        unknown = changes.keys() - CHANGEABLE
+        if unknown:
+            told = ", ".join(sorted(unknown))
+            raise InvalidParameterValueException(f"unknown setting {told}: choose from {', '.join(sorted(CHANGEABLE))}")
+        merged = {setting: changes.get(setting, getattr(latest, setting)) for setting in CHANGEABLE}
+        self._check(name, merged, len(latest.layers if layers is None else layers))
+        with ExitStack() as held:
+            if layers is not None:
+                changes = {**changes, "layers": tuple(self._put(layer, 0, progress, held) for layer in layers)}
+            change = self.catalog.update_configuration(name, revision_id=revision_id, **changes)
+        return lambda: self._changed(change)
+
+    def delete_function(self, name: str, qualifier: str | None) -> Finish:
+        """Delete; see `Engine.delete_function`."""
+        change = self.catalog.delete_function(name, qualifier)
+
+        def finish() -> None:
+            self._changed(change)
+            self.dispatch.forget(name, qualifier)
+
+        return finish
+
+    def publish_version(self, name: str, description: str | None) -> Finish:
+        """Freeze `$LATEST`."""
+        change = self.catalog.publish_version(name, description=description)
+        return lambda: self._changed(change)
+
+    def create_alias(self, name: str, alias: str, function_version: str, description: str) -> Finish:
+        """Name a version."""
+        made = self.catalog.create_alias(name, alias, function_version, description=description)
+        return lambda: self._renamed(made)
+
+    def update_alias(self, name: str, alias: str, function_version: str | None, description: str | None) -> Finish:
+        """Have an alias name another version."""
+        made = self.catalog.update_alias(name, alias, function_version=function_version, description=description)
+        return lambda: self._renamed(made)
+
+    def put_function_concurrency(self, name: str, reserved: int) -> Finish:
+        """Reserve concurrency."""
+        self.catalog.put_function_concurrency(name, reserved)
+        return lambda: self.dispatch.reserve(name, reserved)
+
+    def delete_function_concurrency(self, name: str) -> Finish:
+        """Give a reservation back."""
+        self.catalog.delete_function_concurrency(name)
+        return lambda: self.dispatch.reserve(name, None)
+
+    # --- what happened ------------------------------------------------------------------------------------------------
+
+    def receipt(self, lane: Lane, invocation_type: str, request_id: bytes) -> InvokeResult:
+        """The answer to an invocation that is not run now."""
+        if invocation_type == "DryRun":
+            return InvokeResult.receipt(204, request_id, lane.version, lane.configuration.memory_mb)
+        raise InvalidParameterValueException(
+            f"invocation_type={invocation_type!r} is not offered yet: use 'RequestResponse' or 'DryRun'"
+        )
+
+    def logs(
+        self, name: str, qualifier: str | None, request_id: str | None, limit: int | None
+    ) -> list[LogEvent]:
+        """Log events of one version (that of `qualifier`), oldest first."""
+        configuration = self.catalog.resolve(name, qualifier)
+        _, book = self.dispatch.books.get((configuration.function_name, configuration.version), (None, None))
+        events = [] if book is None else list(book.events())
+        if request_id is not None:
+            events = [event for event in events if event.request_id == request_id]
+        return events if limit is None else events[max(0, len(events) - limit) :]
+
+    def stats(self, name: str | None) -> dict[str, Any]:
+        """Counts per function and version, and of the engine as a whole."""
+        wanted = None if name is None else self.catalog.resolve(name).function_name
+        lanes = {(pool.lane.name, pool.lane.version): pool.lane for pool in self._supervisor.pools if not pool.superseded}
+        functions: dict[str, Any] = {}
+        for (function, version), (meter, _) in sorted(self.dispatch.books.items()):
+            if wanted in (None, function):
+                told = version_statistics(meter, lanes.get((function, version)))
+                functions.setdefault(function, {"versions": {}})["versions"][version] = told
+        return {
+            "functions": functions,
+            "environments": sum(lane.ready + lane.starting for lane in lanes.values()),
+            "environment_deaths": self._supervisor.deaths,
+            "limits": [line._asdict() for line in self._supervisor.enforcement()],
+        }
+
+    def bill(self, by: Literal["function", "version", "day"]) -> BillTable:
+        """The bill so far."""
+        for pool in self._supervisor.pools:
+            self._charge(pool.lane)
+        return BillTable(tuple(self._bill.lines(by)), self._bill.total())
+
+    def _charge(self, lane: Lane) -> None:
+        """Put what a lane has billed since last time on today's bill."""
+        invocations, billed_ms = self._billed.get(lane, (0, 0))
+        if lane.invocations > invocations:
+            configuration = lane.configuration
+            self._bill.add(
+                lane.name,
+                lane.version,
+                datetime.now(UTC).strftime("%Y-%m-%d"),
+                lane.invocations - invocations,
+                lane.billed_ms - billed_ms,
+                configuration.memory_mb,
+                configuration.architecture,
+                configuration.ephemeral_storage_mb,
+            )
+        if lane.closed:
+            self._billed.pop(lane, None)
+        else:
+            self._billed[lane] = lane.invocations, lane.billed_ms
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _check(self, name: str, given: Mapping[str, Any], layers: int) -> None:
+        validate_configuration(function_name=name, layers_count=layers, architecture="x86_64", **given)
+        runtime = given["runtime"]
+        if runtime == OWN_RUNTIME:
+            return
+        if self._settings.strict_runtimes:
+            raise InvalidParameterValueException(
+                f"runtime {runtime} is not run natively here: this engine's Python is {OWN_RUNTIME}, and "
+                "strict_runtimes=True forbids running it there"
+            )
+        warnings.warn(
+            f"{name}: {runtime} runs on this engine's own {OWN_RUNTIME}; strict_runtimes=True refuses such functions",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+    def _put_all(
+        self, code: Code, layers: Sequence[Code], progress: Progress | None, held: ExitStack
+    ) -> tuple[StoredCode, tuple[StoredCode, ...]]:
+        stored_layers = tuple(self._put(layer, 0, progress, held) for layer in layers)
+        already = sum(layer.unzipped_bytes for layer in stored_layers)
+        return self._put(code, already, progress, held), stored_layers
+
+    def _put(self, code: Code, already_bytes: int, progress: Progress | None, held: ExitStack) -> StoredCode:
+        with bundle(code, build=self._builder, progress=progress) as zipped:
+            stored = self._store.put_zip(zipped, already_bytes=already_bytes)
+        held.callback(self._store.release, stored)
+        return stored
+
+    def _changed(self, change: Change) -> FunctionConfiguration | None:
+        def release() -> None:
+            for stored in change.dropped:
+                self._store.release(stored)
+
+        self.dispatch.superseded(change.retired, release)
+        return change.new
+
+    def _renamed(self, alias: Alias) -> Alias:
+        self.dispatch.refresh()
+        return alias
+
+
+CHANGEABLE = frozenset(
+    {"handler", "runtime", "memory_mb", "timeout_s", "environment", "description", "role", "ephemeral_storage_mb"}
+)

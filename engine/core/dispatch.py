@@ -1,0 +1,157 @@
+"""F3: from a function's name to the lane that runs it, and whose concurrency it counts against."""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .._ext.lane import Lane, Quota
+from .._ext.meter import Meter
+from ..config import LEDGER_RECORDS, LOG_PER_FUNCTION_BYTES, LOG_PER_INVOCATION_BYTES
+from ..model import FunctionConfiguration
+from ..records.book import LogBook
+from ..store.catalog import Catalog
+from .pools import Pool, cpu_share
+from .supervisor import Supervisor
+
+SPIN_US = 100.0
+REMEMBERED_MAX = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSettings:
+    """What every lane of an engine shares. `limited_cpu`: CPU in proportion to memory, as Lambda."""
+
+    limited_cpu: bool
+    cpus: int
+    runtime_packages: Path
+    credentials: dict[str, str]
+
+
+class Dispatch:
+    """Lanes by what callers call them. Any thread may ask; changes come from one thread at a time."""
+
+    def __init__(
+        self, catalog: Catalog, supervisor: Supervisor, settings: LaneSettings, *, account_concurrency: int
+    ) -> None:
+        self._catalog = catalog
+        self._supervisor = supervisor
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._account_concurrency = account_concurrency
+        self._account = Quota(account_concurrency, "ConcurrentInvocationLimitExceeded")
+        self._reserved: dict[str, Quota] = {}
+        self._pools: dict[tuple[str, str], Pool] = {}
+        self._remembered: dict[tuple[str, str | None], Lane] = {}
+        self.books: dict[tuple[str, str], tuple[Meter, LogBook]] = {}
+
+    def lane(self, reference: str, qualifier: str | None = None) -> Lane:
+        """The lane for a name, partial or full ARN, with a qualifier. Raises ResourceNotFoundException."""
+        try:
+            return self._remembered[reference, qualifier]
+        except KeyError:
+            pass
+        with self._lock:
+            configuration = self._catalog.resolve(reference, qualifier)
+            lane = self._pool(configuration).lane
+            if len(self._remembered) >= REMEMBERED_MAX:
+                self._remembered.clear()
+            self._remembered[reference, qualifier] = lane
+            return lane
+
+    def _pool(self, configuration: FunctionConfiguration) -> Pool:
+        key = configuration.function_name, configuration.version
+        pool = self._pools.get(key)
+        if pool is None or pool.configuration is not configuration:
+            pool = self._pools[key] = self._open(configuration)
+        return pool
+
+    def _open(self, configuration: FunctionConfiguration) -> Pool:
+        settings = self._settings
+        share = cpu_share(configuration.memory_mb) if settings.limited_cpu else None
+        spins = settings.cpus > 1 and (share is None or share >= 1)
+        meter, book = self._records(configuration)
+        lane = Lane(
+            configuration,
+            self._reserved.get(configuration.function_name, self._account),
+            meter,
+            log_limit=LOG_PER_INVOCATION_BYTES,
+            spin_us=SPIN_US if spins else 0.0,
+            spin_limit=max(1, settings.cpus // 2),
+        )
+        lane.book = book
+        pool = Pool(configuration, lane, book, str(settings.runtime_packages), share, settings.credentials)
+        self._supervisor.adopt(pool)
+        return pool
+
+    def _records(self, configuration: FunctionConfiguration) -> tuple[Meter, LogBook]:
+        key = configuration.function_name, configuration.version
+        if key not in self.books:
+            meter = Meter(LEDGER_RECORDS)
+            book = LogBook(
+                *key,
+                meter.ledger,
+                runtime_version=f"{configuration.runtime.replace('python', 'python:')}.v{platform.python_version_tuple()[2]}",
+                wall_offset_ns=time.time_ns() - time.monotonic_ns(),
+                text_bytes_max=LOG_PER_FUNCTION_BYTES,
+            )
+            self.books[key] = meter, book
+        return self.books[key]
+
+    def superseded(self, configurations: tuple[FunctionConfiguration, ...], then: Callable[[], None]) -> None:
+        """Nothing leads to these any more: what runs there ends in peace, and new callers find the new ones.
+
+        `then` is called once the last of their environments has gone.
+        """
+        with self._lock:
+            self._remembered.clear()
+            keys = [(old.function_name, old.version) for old in configurations]
+            pools = [pool for key, old in zip(keys, configurations, strict=True)
+                     if (pool := self._pools.get(key)) is not None and pool.configuration is old]  # fmt: skip
+            left = len(pools)
+
+        def one_gone() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                then()
+
+        for pool in pools:
+            del self._pools[pool.lane.name, pool.lane.version]
+            pool.on_gone = one_gone
+            self._supervisor.supersede(pool)
+        if not pools:
+            then()
+
+    def refresh(self) -> None:
+        """Names may lead elsewhere now."""
+        with self._lock:
+            self._remembered.clear()
+
+    def forget(self, name: str, version: str | None = None) -> None:
+        """A function, or one version of it, was deleted: its log and counts go too."""
+        with self._lock:
+            self._remembered.clear()
+            for key in [key for key in self.books if key[0] == name and version in (None, key[1])]:
+                del self.books[key]
+            if version is None:
+                self._reserved.pop(name, None)
+                self._account.limit = self._account_concurrency - sum(q.limit for q in self._reserved.values())
+
+    def reserve(self, name: str, limit: int | None) -> None:
+        """Give a function concurrency of its own out of the account's, or give it back (None)."""
+        with self._lock:
+            if limit is None:
+                self._reserved.pop(name, None)
+            elif name in self._reserved:
+                self._reserved[name].limit = limit
+            else:
+                self._reserved[name] = Quota(limit, "ReservedFunctionConcurrentInvocationLimitExceeded")
+            self._account.limit = self._account_concurrency - sum(q.limit for q in self._reserved.values())
+            for pool in self._pools.values():
+                if pool.lane.name == name:
+                    pool.lane.charge(self._reserved.get(name, self._account))

@@ -1,0 +1,86 @@
+"""F3: the environments of one function version: what each is started with, and what is remembered between them."""
+
+from __future__ import annotations
+
+import sysconfig
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._ext.environment import Environment
+from .._ext.lane import Lane
+from ..config import MEMORY_PER_VCPU_MB
+from ..model import FunctionConfiguration
+from ..records.book import LogBook
+from ..sandbox.contract import Limits
+
+PROCESSES_MAX = 1_024
+
+
+@dataclass(slots=True)
+class Pool:
+    """One function version's lane, log and order template.
+
+    `late_init` is set while its last init failed: the next environment runs init inside its first invocation.
+    `superseded` is set once nothing leads to this version any more: it ends when its last invocation has.
+    """
+
+    configuration: FunctionConfiguration
+    lane: Lane
+    book: LogBook
+    runtime_packages: str
+    cpu_share: float | None
+    credentials: dict[str, str]
+    late_init: bool = False
+    superseded: bool = False
+    quiet_ticks: int = 0
+    retries: int = 0
+    on_gone: Callable[[], None] | None = None
+    killed_for_memory: set[int] = field(default_factory=set)
+
+    def limits(self) -> Limits:
+        """What one environment may use once its init is over; until then no CPU quota applies."""
+        return Limits(self.configuration.memory_mb, None, PROCESSES_MAX)
+
+    def order(self, environment: Environment, key: int) -> dict[str, Any]:
+        """The zygote's order to fork this environment."""
+        configuration = self.configuration
+        return {
+            "key": key,
+            "index": environment.index,
+            "timeout_ns": configuration.timeout_s * 1_000_000_000,
+            "arn": configuration.function_arn,
+            "late": environment.late,
+            "layers": [str(layer.root) for layer in configuration.layers],
+            "stdlib": _stdlib(),
+            "surroundings": self._surroundings(environment),
+        }
+
+    def _surroundings(self, environment: Environment) -> dict[str, Any]:
+        """What the worker makes its environment variables and its import path from."""
+        configuration = self.configuration
+        return {
+            "function_name": configuration.function_name,
+            "version": configuration.version,
+            "memory_mb": configuration.memory_mb,
+            "log_group": configuration.log_group,
+            "log_stream": environment.stream,
+            "handler": configuration.handler,
+            "region": configuration.region,
+            "runtime": configuration.runtime,
+            "task_root": str(configuration.code.root),
+            "runtime_dir": self.runtime_packages,
+            "user": dict(configuration.environment),
+            "credentials": self.credentials,
+        }
+
+
+def cpu_share(memory_mb: int) -> float:
+    """vCPUs that Lambda gives a function of this size: 1,769 MB are one."""
+    return memory_mb / MEMORY_PER_VCPU_MB
+
+
+def _stdlib() -> list[str]:
+    """The standard library's folders, without any site-packages."""
+    stdlib = sysconfig.get_path("stdlib")
+    return [stdlib, sysconfig.get_config_var("DESTSHARED") or f"{stdlib}/lib-dynload"]

@@ -1,0 +1,110 @@
+"""F3: the engine's end of a zygote: starting it, sending it orders, hearing what became of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ..errors import WorkerStartError
+
+START_TIMEOUT_S = 30.0
+END_TIMEOUT_S = 10.0
+REPLY_BYTES = 65_536
+
+Reply = Callable[[dict[str, Any], list[int]], None]
+
+
+class ZygoteLink:
+    """One zygote process. Descriptors that come with a reply belong to whoever `on_reply` is."""
+
+    def __init__(self, on_reply: Reply) -> None:
+        self._on_reply = on_reply
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._process = _spawn(theirs)
+        except OSError as error:
+            ours.close()
+            raise WorkerStartError(f"cannot start {sys.executable}: {error}") from error
+        finally:
+            theirs.close()
+        self._socket = ours
+        self._pidfd = os.pidfd_open(self._process.pid)
+
+    def wait_ready(self) -> None:
+        """Block until it can fork. Raises WorkerStartError with what it said on stderr."""
+        if select.select([self._socket], [], [], START_TIMEOUT_S)[0] and self._socket.recv(REPLY_BYTES):
+            self._socket.setblocking(False)
+            return
+        self._process.kill()
+        _, said = self._process.communicate()
+        self.close()
+        raise WorkerStartError(f"the worker interpreter {sys.executable} did not start: {said.decode().strip()}")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def fileno(self) -> int:
+        """Readable when there is a reply."""
+        return self._socket.fileno()
+
+    def order(self, order: dict[str, Any], fds: Sequence[int]) -> None:
+        """Send an order. OSError when the zygote is gone or its queue of orders is full (EAGAIN)."""
+        socket.send_fds(self._socket, [json.dumps(order).encode()], fds)
+
+    def take_replies(self) -> bool:
+        """Hand every reply there is to `on_reply`. False when the zygote is gone."""
+        while True:
+            try:
+                message, fds, _, _ = socket.recv_fds(self._socket, REPLY_BYTES, 4)
+            except BlockingIOError:
+                return True
+            except ConnectionError:
+                return False
+            if not message:
+                return False
+            self._on_reply(json.loads(message), fds)
+
+    def close(self) -> None:
+        """End it and everything it forked, and wait until that is done."""
+        if self._socket.fileno() < 0:
+            return
+        self._socket.close()
+        if not select.select([self._pidfd], [], [], END_TIMEOUT_S)[0]:
+            self._process.kill()
+        try:
+            self._process.wait()
+        finally:
+            os.close(self._pidfd)
+            if self._process.stderr is not None:
+                self._process.stderr.close()
+
+
+def _spawn(theirs: socket.socket) -> subprocess.Popen[bytes]:
+    package = Path(__file__).resolve().parent.parent
+    arguments = [str(package.parent), str(theirs.fileno()), str(os.getpid()), *_library_folders()]
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-X", "utf8", str(package / "worker" / "zygote.py"), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"},
+        pass_fds=(theirs.fileno(),),
+        start_new_session=True,
+    )
+
+
+def _library_folders() -> list[str]:
+    """Where the one library is that the worker itself uses."""
+    spec = find_spec("simplejson")
+    if spec is None or spec.origin is None:
+        raise WorkerStartError("simplejson is not installed: install invocation-engine with its dependencies")
+    return [str(Path(spec.origin).parent.parent)]

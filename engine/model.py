@@ -1,0 +1,79 @@
+"""F0: frozen values that cross rooms. No behaviour beyond deriving one field from others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from . import config
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCode:
+    """A code bundle unpacked on this host.
+
+    `sha256` is Lambda's CodeSha256: base64 of SHA-256 over the zip. `size` is the zip's length in bytes. `root` is the
+    folder it was unpacked to, shared by every function with the same bundle and never written to after unpacking.
+    `unzipped_bytes` is what its files hold, as Lambda's limit on code with layers counts it.
+    """
+
+    sha256: str
+    size: int
+    root: Path
+    unzipped_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionConfiguration:
+    """One version of one function, immutable: an update makes a new one with a new `revision_id`."""
+
+    function_name: str
+    handler: str
+    runtime: str
+    code: StoredCode
+    version: str = "$LATEST"
+    description: str = ""
+    role: str = "arn:aws:iam::000000000000:role/execution_role"
+    memory_mb: int = config.MEMORY_DEFAULT_MB
+    timeout_s: int = config.TIMEOUT_DEFAULT_S
+    ephemeral_storage_mb: int = config.EPHEMERAL_MIN_MB
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    layers: tuple[StoredCode, ...] = ()
+    architecture: str = "x86_64"
+    region: str = config.REGION_DEFAULT
+    account_id: str = config.ACCOUNT_ID_DEFAULT
+    revision_id: str = ""
+    last_modified: str = ""  # ISO 8601 with milliseconds and +0000, as Lambda writes it
+
+    @property
+    def function_arn(self) -> str:
+        """The unqualified ARN for `$LATEST`, qualified for a published version."""
+        arn = f"arn:aws:lambda:{self.region}:{self.account_id}:function:{self.function_name}"
+        return arn if self.version == "$LATEST" else f"{arn}:{self.version}"
+
+    @property
+    def log_group(self) -> str:
+        return f"/aws/lambda/{self.function_name}"
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """One line of a function's log as CloudWatch would hold it. `timestamp_ms` is Unix time."""
+
+    timestamp_ms: int
+    stream: str
+    message: str
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A name for a version."""
+
+    function_name: str
+    name: str
+    function_version: str
+    description: str = ""
+    revision_id: str = ""

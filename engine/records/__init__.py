@@ -1,0 +1,1 @@
+"""F1: what an invocation leaves behind: bill, log, metrics."""

@@ -1,0 +1,99 @@
+"""F1: the log of one function version: what its environments printed, and how records of the ledger read as lines."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from typing import cast
+
+from .._ext.meter import Ledger
+from .._ext.result import STARTS, uuid_text
+from ..config import LEDGER_RECORDS, LOG_TAIL_BYTES
+from ..model import LogEvent
+from ..states import Outcome
+from . import render
+from .record import InvocationRecord, LogFormat, Start
+
+NOTES_MAX = 10_000
+
+
+class LogBook:
+    """Text by record number, and notes that belong to no invocation. Bounded: the oldest text goes first.
+
+    `wall_offset_ns` is what to add to CLOCK_MONOTONIC to get Unix time.
+    """
+
+    def __init__(self, name: str, version: str, ledger: Ledger, *, runtime_version: str, wall_offset_ns: int, text_bytes_max: int) -> None:
+        self._name = name
+        self._version = version
+        self._ledger = ledger
+        self._runtime_version = runtime_version
+        self._wall_offset_ns = wall_offset_ns
+        self._text_bytes_max = text_bytes_max
+        self._text_bytes = 0
+        self._texts: OrderedDict[int, tuple[bytes, int]] = OrderedDict()
+        self._streams: OrderedDict[int, str] = OrderedDict()
+        self._notes: deque[tuple[int, LogEvent]] = deque(maxlen=NOTES_MAX)
+
+    def open_stream(self, serial: int, stream: str) -> None:
+        """Name the stream of an environment."""
+        self._streams[serial] = stream
+        if len(self._streams) > LEDGER_RECORDS:
+            self._streams.popitem(last=False)
+
+    def keep(self, number: int, text: bytes, dropped: int) -> None:
+        """Remember what was printed during the invocation with this record number."""
+        self._texts[number] = (text, dropped)
+        self._text_bytes += len(text)
+        while self._text_bytes > self._text_bytes_max or len(self._texts) > LEDGER_RECORDS:
+            _, (oldest, _) = self._texts.popitem(last=False)
+            self._text_bytes -= len(oldest)
+
+    def note(self, before: int, monotonic_ns: int, stream: str, message: str) -> None:
+        """A line of the platform's own, shown before the record with this number."""
+        self._notes.append((before, LogEvent(self._wall_ms(monotonic_ns), stream, message)))
+
+    def tail(self, number: int) -> str:
+        """The last 4 KB of one invocation's log, as text."""
+        lines = "\n".join(event.message for event in render.render(self.record(number))) + "\n"
+        return lines.encode()[-LOG_TAIL_BYTES:].decode("utf-8", "ignore")
+
+    def events(self, log_format: LogFormat = "Text") -> Iterator[LogEvent]:
+        """Everything that is still held, oldest first."""
+        notes = deque(self._notes)
+        for number in range(self._ledger.oldest, self._ledger.appended):
+            while notes and notes[0][0] <= number:
+                yield notes.popleft()[1]
+            yield from render.render(self.record(number), log_format)
+        for _, event in notes:
+            yield event
+
+    def record(self, number: int) -> InvocationRecord:
+        """One record of the ledger with all that belongs to it. Raises IndexError when it is no longer held."""
+        row = self._ledger.row(number)
+        raw_id, published, claimed, done, init_ns, billed_ms, memory_mb, max_mb, serial, start, outcome, error_type = row
+        text, dropped = self._texts.get(number, (b"", 0))
+        return InvocationRecord(
+            request_id=uuid_text(raw_id),
+            function_name=self._name,
+            version=self._version,
+            stream=self._streams.get(serial, ""),
+            start=cast(Start, STARTS[start]),
+            queued_ns=published,
+            claimed_ns=claimed,
+            done_ns=done,
+            wall_ms=self._wall_ms(done),
+            duration_ns=done - claimed,
+            init_ns=init_ns or None,
+            billed_ms=billed_ms,
+            memory_mb=memory_mb,
+            max_memory_mb=max_mb,
+            outcome=Outcome(outcome).name.lower(),  # type: ignore[arg-type]
+            error_type=error_type or None,
+            log=text,
+            log_dropped_bytes=dropped,
+            runtime_version=self._runtime_version,
+        )
+
+    def _wall_ms(self, monotonic_ns: int) -> int:
+        return (monotonic_ns + self._wall_offset_ns) // 1_000_000

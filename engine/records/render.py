@@ -1,0 +1,47 @@
+"""F1: an invocation's record read as log events. Nothing of this runs when an invocation is served."""
+
+from __future__ import annotations
+
+from engine.model import LogEvent
+
+from . import platform_events, report
+from .record import InvocationRecord, LogFormat
+
+
+def render(record: InvocationRecord, log_format: LogFormat = "Text") -> list[LogEvent]:
+    """Everything CloudWatch would show of one invocation, in order and with times that never go back.
+
+    The function's own lines bear the time of completion: when each was written is not recorded.
+    """
+    events = [*_opening(record, log_format), *_own(record)]
+    if record.log_dropped_bytes:
+        events.append((record.wall_ms, report.dropped_line(record.log_dropped_bytes)))
+    events += _closing(record, log_format)
+    return [LogEvent(time_ms, record.stream, message, record.request_id) for time_ms, message in events]
+
+
+def _opening(record: InvocationRecord, log_format: LogFormat) -> list[tuple[int, str]]:
+    opening = []
+    if record.start == "cold" and record.runtime_version:
+        text = report.init_start_line(record.runtime_version, record.runtime_version_arn)
+        opening.append((record.init_started_ms, platform_events.init_start(record) if log_format == "JSON" else text))
+    text = report.start_line(record.request_id, record.version)
+    return [*opening, (record.started_ms, platform_events.start(record) if log_format == "JSON" else text)]
+
+
+def _own(record: InvocationRecord) -> list[tuple[int, str]]:
+    """Split at newlines alone: a carriage return is how a function keeps several lines in one event."""
+    if not record.log:
+        return []
+    text = record.log.decode("utf-8", "replace").removesuffix("\n")
+    return [(record.wall_ms, line) for line in text.split("\n")]
+
+
+def _closing(record: InvocationRecord, log_format: LogFormat) -> list[tuple[int, str]]:
+    if log_format == "JSON":
+        lines = [platform_events.runtime_done(record), platform_events.report(record)]
+    else:
+        lines = [report.end_line(record.request_id), report.report_line(record)]
+    if record.outcome == "timeout" and log_format == "Text":
+        lines.insert(0, report.timeout_line(record.request_id, record.wall_ms, record.duration_ns))
+    return [(record.wall_ms, line) for line in lines]

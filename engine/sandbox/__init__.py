@@ -1,0 +1,1 @@
+"""F1: limits on environments: one contract, one file per mechanism."""

@@ -1,0 +1,168 @@
+"""F1: limits by cgroup v2: one directory per cell. Where the engine's own directory comes from is `delegation.py`'s.
+
+Cells are made ahead but not used twice: `memory.peak` cannot be reset before Linux 6.12, and making one costs little.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from engine.errors import EngineError
+
+from .claim import gone
+from .contract import CPU_PERIOD_US, CPU_QUOTA_MIN_US, KILL_WITHIN_S, MB, Limits
+from .control import ControlFiles, OwnCgroups, counter, own_cgroups, pids_in
+from .delegation import CONTROLLERS, Delegation
+from .pool import CellPool, PoolStatistics
+from .reaper import kill_all
+
+_MISSING: Final = "cgroup v2 does not offer it in {place}"
+
+
+class Cgroup2Cell:
+    """One directory."""
+
+    def __init__(
+        self,
+        files: ControlFiles,
+        directory: Path,
+        controllers: tuple[str, ...],
+        on_release: Callable[[Cgroup2Cell], None],
+    ) -> None:
+        self._files = files
+        self._directory = directory
+        self._controllers = controllers
+        self._on_release = on_release
+        self._entry: tuple[int, ...] = ()
+        self._set("memory", "memory.swap.max", "0")
+        self._entry = (os.open(directory / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC),)
+
+    def entry_fds(self) -> tuple[int, ...]:
+        return self._entry
+
+    def seal(self) -> None:
+        for descriptor in self._entry:
+            os.close(descriptor)
+        self._entry = ()
+
+    def attach(self, pid: int) -> None:
+        """Nothing to do: the kernel knows who is inside."""
+
+    def set_limits(self, limits: Limits) -> None:
+        self._set("memory", "memory.max", str(limits.memory_mb * MB))
+        self._set("pids", "pids.max", str(limits.pids_max))
+        self.set_cpu(limits.cpu_share)
+
+    def set_cpu(self, vcpus: float | None) -> None:
+        quota = "max" if vcpus is None else str(max(CPU_QUOTA_MIN_US, round(vcpus * CPU_PERIOD_US)))
+        self._set("cpu", "cpu.max", f"{quota} {CPU_PERIOD_US}")
+
+    def oom_kills(self) -> int:
+        return counter(self._files, self._directory / "memory.events", "oom_kill")
+
+    def overdrawn(self) -> bool:
+        return False
+
+    def memory_peak_mb(self) -> int | None:
+        try:
+            return -(-int(self._files.read(self._directory / "memory.peak")) // MB)
+        except FileNotFoundError:  # before Linux 5.19
+            return None
+
+    def throttled(self) -> int:
+        return counter(self._files, self._directory / "cpu.stat", "nr_throttled")
+
+    def kill(self) -> bool:
+        try:
+            self._files.write(self._directory / "cgroup.kill", "1")
+        except FileNotFoundError:  # before Linux 5.14, or the directory is gone
+            self._set("pids", "pids.max", "0")
+            return kill_all(partial(pids_in, self._files, self._directory), KILL_WITHIN_S)
+        return self._wait_empty(time.monotonic() + KILL_WITHIN_S)
+
+    def release(self) -> None:
+        self._on_release(self)
+
+    def reset(self) -> bool:
+        return False
+
+    def remove(self) -> bool:
+        self.seal()
+        return not self._directory.exists() or (self.kill() and gone(self._files, self._directory))
+
+    def _wait_empty(self, deadline: float) -> bool:
+        """`cgroup.events` wakes its pollers (POLLPRI) whenever `populated` changes."""
+        with open(self._directory / "cgroup.events", encoding="ascii") as events:
+            poller = select.poll()
+            poller.register(events, select.POLLPRI)
+            while "populated 0" not in events.read():
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    return False
+                poller.poll(left_s * 1_000)
+                events.seek(0)
+        return True
+
+    def _set(self, controller: str, file: str, value: str) -> None:
+        """Write one file; nothing where this kernel has no such controller or file (swap without accounting)."""
+        if controller in self._controllers:
+            try:
+                self._files.write(self._directory / file, value)
+            except FileNotFoundError:
+                if not self._directory.exists():
+                    raise
+
+
+class Cgroup2:
+    """Limits by the v2 controllers that are delegated to this process; memory must be among them."""
+
+    name = "cgroup2"
+
+    def __init__(self, files: ControlFiles | None = None, own: OwnCgroups | None = None) -> None:
+        """MechanismUnavailableError, with the reason, where no part of the v2 tree is ours to use."""
+        self._files = ControlFiles() if files is None else files
+        self._delegation = Delegation(self._files, own_cgroups() if own is None else own)
+        place, controllers = self._delegation.directory, self._delegation.controllers
+        self.enforces = frozenset(controllers)
+        self.why = {
+            name: f"v2 controller in {place}" if name in controllers else _MISSING.format(place=place)
+            for name in CONTROLLERS
+        }
+        self._numbers = count()
+        self._pool = CellPool(self._make)
+
+    def prepare(self, cells: int) -> None:
+        self._pool.prepare(cells)
+
+    def open_cell(self, limits: Limits) -> Cgroup2Cell:
+        cell = self._pool.take()
+        try:
+            cell.set_limits(limits)
+        except OSError:
+            self._pool.give_back(cell)
+            raise
+        return cell
+
+    def statistics(self) -> PoolStatistics:
+        return self._pool.statistics()
+
+    def close(self) -> None:
+        stuck = self._pool.close()
+        if self._delegation.leave() or stuck:
+            raise EngineError(f"something unkillable is left in {self._delegation.directory}")
+
+    def _make(self) -> Cgroup2Cell:
+        directory = self._delegation.directory / f"cell-{next(self._numbers)}"
+        self._files.make(directory)
+        try:
+            return Cgroup2Cell(self._files, directory, self._delegation.controllers, self._pool.give_back)
+        except OSError:
+            gone(self._files, directory)
+            raise

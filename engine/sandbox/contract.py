@@ -1,0 +1,113 @@
+"""F1: what a limits mechanism promises. Mechanisms live beside this file; which of them to use is `choose.py`'s.
+
+An environment is put in a *cell*; the cell's limits hold for every process that descends from it. A cell only counts
+memory kills: the kernel picks one victim (v2's `memory.oom.group` stays off, v1 has none), and the supervisor that sees
+`oom_kills()` step decides what becomes of the rest. Charged to a cell: private memory, the page cache it faults in, and
+tmpfs it fills. Not charged: pages still shared with the process it was forked from.
+
+A mechanism and its cells belong to one thread at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from engine.errors import SandboxUnavailableError
+
+CPU_PERIOD_US: Final = 20_000  # 100 ms gives 512 MB a tenth less than its share; 10 ms cannot express 128 MB
+CPU_QUOTA_MIN_US: Final = 1_000  # the kernel's own floor: 0.05 vCPU at this period
+KILL_WITHIN_S: Final = 2.0
+CELLS_MAX: Final = 4_096  # open at once in one mechanism; past it `open_cell` raises
+MB: Final = 1_048_576
+
+
+class MechanismUnavailableError(SandboxUnavailableError):
+    """One mechanism cannot work on this host; the message is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one environment may use. `cpu_share` is in vCPUs, None for no quota; `pids_max` counts threads too."""
+
+    memory_mb: int
+    cpu_share: float | None
+    pids_max: int
+
+    def __post_init__(self) -> None:
+        if self.memory_mb < 1:
+            raise ValueError(f"memory_mb={self.memory_mb}: a cell needs at least 1 MB")
+        if self.cpu_share is not None and self.cpu_share <= 0:
+            raise ValueError(f"cpu_share={self.cpu_share}: give vCPUs above 0, or None for no quota")
+        if self.pids_max < 1:
+            raise ValueError(f"pids_max={self.pids_max}: a cell needs at least 1 process")
+
+
+class Cell(Protocol):
+    """What one environment is put in."""
+
+    def entry_fds(self) -> tuple[int, ...]:
+        """Descriptors into which the child itself writes `b"0"` right after the fork, in order, to move in.
+
+        They stay the cell's. The child closes its copies before user code runs: permission follows the opener.
+        """
+
+    def seal(self) -> None:
+        """Close the entry descriptors: the child is in, nobody enters any more until the cell is released."""
+
+    def attach(self, pid: int) -> None:
+        """Name the environment's first process. Only mechanisms that cannot see inside by themselves need it."""
+
+    def set_limits(self, limits: Limits) -> None:
+        """Write other limits into the cell while it is in use. OSError (EBUSY) when more memory than that is held."""
+
+    def set_cpu(self, vcpus: float | None) -> None:
+        """Set the CPU quota in vCPUs; None lifts it, as during init. Below 0.05 vCPU the kernel's floor holds."""
+
+    def oom_kills(self) -> int:
+        """How many processes of this cell were killed for want of memory since it was opened."""
+
+    def overdrawn(self) -> bool:
+        """Whether the supervisor must kill the cell for its memory now; always False where the kernel does that."""
+
+    def memory_peak_mb(self) -> int | None:
+        """The most memory held at once since the cell was opened, in MB rounded up; None where nobody counts."""
+
+    def throttled(self) -> int:
+        """In how many CPU periods the quota stopped the cell. It may include earlier tenants: take differences."""
+
+    def kill(self) -> bool:
+        """SIGKILL everything inside and wait until it is empty, at most `KILL_WITHIN_S`; False when it is not.
+
+        Nothing starts in the cell afterwards: it can only be released.
+        """
+
+    def release(self) -> None:
+        """Empty the cell and give it back for reuse, or remove it. The cell must not be used again. Idempotent."""
+
+
+class Mechanism(Protocol):
+    """One way to enforce limits. `enforces` is a subset of {"memory", "cpu", "pids"}; `why` tells how or why not."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def enforces(self) -> frozenset[str]: ...
+
+    @property
+    def why(self) -> dict[str, str]:
+        """For each of memory, cpu and pids: by what it is enforced, or why it is not."""
+
+    def prepare(self, cells: int) -> None:
+        """Make empty cells ahead of need, up to `cells` in stock: called off the critical path."""
+
+    def open_cell(self, limits: Limits) -> Cell:
+        """A cell with these limits, its CPU quota included. EngineError at `CELLS_MAX` or after `close`."""
+
+    def close(self) -> None:
+        """Kill what is left, remove every cell and the engine's own directory. Idempotent.
+
+        EngineError names the directories that could not be removed: something unkillable is in them. The next engine
+        on this host tries again.
+        """

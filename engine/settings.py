@@ -1,0 +1,47 @@
+"""F0: what an engine was opened with, checked, and what this host offers it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from .errors import InvalidParameterValueException
+
+OWN_RUNTIME: Final = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+CHOICES: Final = {"sandbox": ("auto", "strict", "off"), "scaling": ("adaptive", "lambda"), "cpu": ("lambda", "host")}
+CONCURRENCY_MAX: Final = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """The arguments of `Engine`. Raises InvalidParameterValueException, naming the value."""
+
+    data_dir: str | None
+    sandbox: Literal["auto", "strict", "off"]
+    scaling: Literal["adaptive", "lambda"]
+    cpu: Literal["lambda", "host"]
+    account_concurrency: int
+    keep_alive_s: float
+    region: str
+    account_id: str
+    strict_runtimes: bool
+    credentials: dict[str, str]
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                told = ", ".join(repr(choice) for choice in choices)
+                raise InvalidParameterValueException(f"{name}={getattr(self, name)!r}: choose one of {told}")
+        if not 1 <= self.account_concurrency <= CONCURRENCY_MAX:
+            raise InvalidParameterValueException(
+                f"account_concurrency={self.account_concurrency}: it lies between 1 and {CONCURRENCY_MAX:,}"
+            )
+        if not self.keep_alive_s >= 0:
+            raise InvalidParameterValueException(f"keep_alive_s={self.keep_alive_s}: give seconds, 0 or more")
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may run on."""
+    return len(os.sched_getaffinity(0))

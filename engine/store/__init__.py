@@ -1,0 +1,1 @@
+"""F1: code bundles and the catalog of functions."""

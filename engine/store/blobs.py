@@ -1,0 +1,232 @@
+"""F1: the content-addressed store of code bundles on this host.
+
+`root/<hex sha>/` is an unpacked tree and `root/<hex sha>.zip` the zip it came from.
+
+Concurrency. Both appear by rename, the tree last, so a tree that is there is whole. References are counted per store
+object under its lock. Several stores, in any processes, may share a root: while a store counts any reference to a
+bundle it holds a shared lock on that bundle's byte of `root/.lock`, and only who gets the exclusive lock deletes. The
+locks are of the open file description (F_OFD_SETLK), so two stores in one process exclude each other too and the
+kernel drops the locks of a process that dies. Byte 0 says "a store is open": who gets it exclusively on opening is
+alone and sweeps away what killed processes left half done.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import stat
+import struct
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final
+
+from .. import config
+from ..errors import EngineClosedError, InvalidParameterValueException, RequestTooLargeException
+from ..model import StoredCode
+from .unpack import too_big, unpack_zip
+
+# A zip that is larger than what it may inflate to, plus names and headers, cannot be in order.
+ARCHIVE_MAX_BYTES: Final = config.UNZIPPED_MAX_BYTES + 67_108_864
+
+_CHUNK_BYTES: Final = 1 << 20
+_INCOMING: Final = ".incoming-"
+_TRASH: Final = ".trash-"
+_OPEN_BYTE: Final = 0
+
+
+class CodeStore:
+    """Bundles under one folder, each there once however many functions use it."""
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        self.root = root.resolve()
+        self._lock = threading.Lock()
+        self._counts: dict[str, int] = {}
+        self._unzipped_bytes: dict[str, int] = {}
+        self._lock_file: IO[bytes] | None = (self.root / ".lock").open("a+b")
+        if self._try_exclusive(_OPEN_BYTE):
+            self._sweep()
+        self._byte_lock(_OPEN_BYTE, fcntl.F_RDLCK, wait=True)
+
+    def put_zip(self, data: bytes | Path, *, already_bytes: int = 0) -> StoredCode:
+        """Store a zip and unpack it, once per content. The answer holds one reference: `release` it in the end.
+
+        `bytes` came in a request and may have 52,428,800 bytes (`RequestTooLargeException`); a path stands for an
+        upload and is only held to the unzipped limit, of which layers have used `already_bytes`. Raises what
+        `unpack.unpack_zip` raises; nothing is left behind then.
+        """
+        with self._incoming() as folder:
+            incoming = folder / "bundle.zip"
+            digest, size = _keep_request(data, incoming) if isinstance(data, bytes) else _keep_file(data, incoming)
+            sha = digest.hex()
+            self._count_up(sha)
+            try:
+                unzipped = self._unpacked(sha, incoming, already_bytes)
+            except BaseException:
+                self._count_down(sha)
+                raise
+        encoded = base64.b64encode(digest).decode()
+        return StoredCode(encoded, size, self.root / sha, unzipped_bytes=unzipped)
+
+    def zip_path(self, stored: StoredCode) -> Path:
+        """The zip as it was put; there as long as a reference is held."""
+        return self.root / f"{stored.root.name}.zip"
+
+    def retain(self, stored: StoredCode) -> None:
+        """Hold one more reference. Raises `ValueError` if this store holds none: its files may be gone."""
+        with self._lock:
+            self._check_open()
+            if stored.root.name not in self._counts:
+                raise ValueError(f"no reference is held to the code bundle {stored.root.name}: put it again")
+            self._counts[stored.root.name] += 1
+
+    def release(self, stored: StoredCode) -> None:
+        """Let one reference go; the last one of all stores deletes tree and zip. `ValueError` if none is held."""
+        self._count_down(stored.root.name)
+
+    def references(self, stored: StoredCode) -> int:
+        """How many references this store counts."""
+        return self._counts.get(stored.root.name, 0)
+
+    def close(self) -> None:
+        """Drop every lock. What is still referenced stays on disk: a later store with this root finds it."""
+        with self._lock:
+            if self._lock_file is not None:
+                self._lock_file.close()
+            self._lock_file = None
+            self._counts.clear()
+
+    def _count_up(self, sha: str) -> None:
+        with self._lock:
+            self._check_open()
+            if sha not in self._counts:
+                self._byte_lock(_byte_of(sha), fcntl.F_RDLCK, wait=True)  # waits only while another store deletes
+            self._counts[sha] = self._counts.get(sha, 0) + 1
+
+    def _count_down(self, sha: str) -> None:
+        trash: Path | None = None
+        with self._lock:
+            if self._lock_file is None:
+                return
+            if sha not in self._counts:
+                raise ValueError(f"the code bundle {sha} was released more often than retained")
+            self._counts[sha] -= 1
+            if self._counts[sha] == 0:
+                del self._counts[sha]
+                trash = self._drop(sha)
+        if trash is not None:
+            shutil.rmtree(trash, ignore_errors=True)
+
+    def _drop(self, sha: str) -> Path | None:
+        """Give up this store's share of a bundle; the folder to delete if nobody else has one."""
+        byte = _byte_of(sha)
+        trash: Path | None = None
+        if self._try_exclusive(byte):
+            trash = Path(tempfile.mkdtemp(prefix=_TRASH, dir=self.root))
+            for path in (self.root / sha, self.root / f"{sha}.zip"):
+                with contextlib.suppress(FileNotFoundError):
+                    path.rename(trash / path.name)
+            self._unzipped_bytes.pop(sha, None)
+        self._byte_lock(byte, fcntl.F_UNLCK, wait=False)
+        return trash
+
+    def _unpacked(self, sha: str, incoming: Path, already_bytes: int) -> int:
+        """Make sure of tree and zip; the bytes that the tree's files hold."""
+        tree = self.root / sha
+        if tree.is_dir():
+            unzipped = self._unzipped_bytes.get(sha) or _tree_bytes(tree)
+            if unzipped + already_bytes > config.UNZIPPED_MAX_BYTES:
+                raise too_big()
+        else:
+            unzipped = unpack_zip(incoming, incoming.with_name("tree"), already_bytes=already_bytes)
+            incoming.replace(self.root / f"{sha}.zip")
+            _rename_once(incoming.with_name("tree"), tree)
+        self._unzipped_bytes[sha] = unzipped
+        return unzipped
+
+    @contextlib.contextmanager
+    def _incoming(self) -> Iterator[Path]:
+        self._check_open()
+        folder = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=self.root))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        for prefix in (_INCOMING, _TRASH):
+            for folder in self.root.glob(f"{prefix}*"):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _try_exclusive(self, byte: int) -> bool:
+        try:
+            self._byte_lock(byte, fcntl.F_WRLCK, wait=False)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _byte_lock(self, byte: int, kind: int, *, wait: bool) -> None:
+        # struct flock of 64-bit Linux: type, whence, start, length, pid (0 for a lock of the file description)
+        request = struct.pack("hhqqi4x", kind, os.SEEK_SET, byte, 1, 0)
+        fcntl.fcntl(self._check_open(), fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, request)
+
+    def _check_open(self) -> IO[bytes]:
+        if self._lock_file is None:
+            raise EngineClosedError(f"the code store at {self.root} is closed")
+        return self._lock_file
+
+
+def _byte_of(sha: str) -> int:
+    """Where in the lock file a bundle's byte is; never `_OPEN_BYTE`. A shared byte would only delay a deletion."""
+    return 1 + int(sha[:15], 16)
+
+
+def _rename_once(source: Path, target: Path) -> None:
+    try:
+        source.rename(target)
+    except OSError:
+        if not target.is_dir():  # else another put of the same content was first
+            raise
+
+
+def _keep_request(data: bytes, target: Path) -> tuple[bytes, int]:
+    """SHA-256 and length of a zip from a request, written to `target`."""
+    if len(data) > config.ZIP_MAX_BYTES:
+        raise RequestTooLargeException(
+            f"Zipped size must be smaller than {config.ZIP_MAX_BYTES} bytes in a request, this zip has {len(data)}: "
+            "give a .zip path or a folder instead"
+        )
+    target.write_bytes(data)
+    return hashlib.sha256(data).digest(), len(data)
+
+
+def _keep_file(source: Path, target: Path) -> tuple[bytes, int]:
+    """SHA-256 and length of the zip at `source`, copied to `target`: what is hashed is what is unpacked."""
+    if not source.is_file():
+        raise InvalidParameterValueException(f"There is no zip file at {source}")
+    digest = hashlib.sha256()
+    size = 0
+    with source.open("rb") as reader, target.open("xb") as writer:
+        while chunk := reader.read(_CHUNK_BYTES):
+            size += len(chunk)
+            if size > ARCHIVE_MAX_BYTES:
+                raise too_big()
+            digest.update(chunk)
+            writer.write(chunk)
+    return digest.digest(), size
+
+
+def _tree_bytes(tree: Path) -> int:
+    """What the files of an unpacked tree hold; symlinks count nothing, as when it was unpacked."""
+    total = 0
+    for folder, _, names in os.walk(tree):
+        for name in names:
+            status = os.lstat(os.path.join(folder, name))
+            total += status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return total

@@ -1,0 +1,402 @@
+"""F1: the functions, versions and aliases there are. In memory; looking things up is `snapshot`'s.
+
+One lock for writers. Each change makes a new immutable `Snapshot` and puts it in place with one assignment; readers
+take whatever snapshot is there and never wait.
+
+Each configuration in the catalog owns one reference to its code and one to each of its layers. A change gives them
+out as `Change.dropped` for the caller to release; new ones are taken by the `retain` callback under the lock and before
+the snapshot is in place, so that no release on another thread can come between.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Final, TypedDict, Unpack
+
+from .. import config
+from ..clock import Clock
+from ..errors import (
+    CodeStorageExceededException,
+    InvalidParameterValueException,
+    PreconditionFailedException,
+    ResourceConflictException,
+    ResourceNotFoundException,
+)
+from ..model import Alias, FunctionConfiguration, StoredCode
+from ..validation import validate_alias_name, validate_description, validate_reserved_concurrency
+from .snapshot import LATEST, FunctionRecord, Snapshot
+
+CONFIGURATIONS_MAX: Final = 100_000  # functions and published versions together
+REMEMBERED_MAX: Final = 10_000  # deleted functions whose version numbers are not given out again
+
+
+class Settings(TypedDict, total=False):
+    """What of a configuration has a default; values are validated already."""
+
+    description: str
+    role: str
+    memory_mb: int
+    timeout_s: int
+    ephemeral_storage_mb: int
+    environment: Mapping[str, str]
+    layers: tuple[StoredCode, ...]
+    architecture: str
+
+
+class Changes(Settings, total=False):
+    """What of a configuration an update may change."""
+
+    handler: str
+    runtime: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a mutation did.
+
+    `new` is the configuration it answers with, None after a deletion. `retired` are configurations that nothing leads
+    to any more: their environments can go. `acquired` and `dropped` are the bundles, once per reference, that the
+    catalog now refers to more or less often; what a change only hands on is in neither.
+    """
+
+    new: FunctionConfiguration | None = None
+    retired: tuple[FunctionConfiguration, ...] = ()
+    acquired: tuple[StoredCode, ...] = ()
+    dropped: tuple[StoredCode, ...] = ()
+
+
+class Catalog:
+    """All functions of one engine.
+
+    `retain` is called for each bundle in `Change.acquired`, before the change is visible; without it the caller counts
+    these too, as always those in `Change.dropped`. Names are bare names everywhere but in `resolve`.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        region: str = config.REGION_DEFAULT,
+        account_id: str = config.ACCOUNT_ID_DEFAULT,
+        account_concurrency: int = config.ACCOUNT_CONCURRENCY,
+        retain: Callable[[StoredCode], None] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._account_concurrency = account_concurrency
+        self._retain = retain
+        self._lock = threading.Lock()
+        self._snapshot = Snapshot(region, account_id)
+        self._next_versions: dict[str, int] = {}
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The catalog as it is now; it will never change."""
+        return self._snapshot
+
+    def resolve(self, reference: str, qualifier: str | None = None) -> FunctionConfiguration:
+        """See `Snapshot.resolve`."""
+        return self._snapshot.resolve(reference, qualifier)
+
+    def get(self, name: str) -> FunctionRecord:
+        """Everything under a bare name. Raises `ResourceNotFoundException`."""
+        return self._snapshot.record(name)
+
+    def list_functions(self) -> tuple[FunctionConfiguration, ...]:
+        """`$LATEST` of every function, by name."""
+        functions = self._snapshot.functions
+        return tuple(functions[name].latest for name in sorted(functions))
+
+    def list_versions(self, name: str) -> tuple[FunctionConfiguration, ...]:
+        """`$LATEST`, then the published versions in order. Raises `ResourceNotFoundException`."""
+        return self._snapshot.record(name).all_configurations()
+
+    def create_function(
+        self, name: str, code: StoredCode, *, handler: str, runtime: str, **settings: Unpack[Settings]
+    ) -> Change:
+        """A new function. Raises `ResourceConflictException` if the name is taken."""
+        with self._lock:
+            snapshot = self._snapshot
+            if name in snapshot.functions:
+                raise ResourceConflictException(f"Function already exist: {name}")
+            bare = FunctionConfiguration(
+                name, handler, runtime, code, region=snapshot.region, account_id=snapshot.account_id
+            )
+            latest = self._stamped(bare, settings)
+            record = FunctionRecord(latest, next_version=self._next_versions.get(name, 1))
+            return self._put(name, record, Change(latest))
+
+    def update_code(
+        self, name: str, code: StoredCode, *, architecture: str | None = None, revision_id: str | None = None
+    ) -> Change:
+        """New code for `$LATEST`. `PreconditionFailedException` if `revision_id` is given and not the current one."""
+        with self._lock:
+            record = self._snapshot.record(name)
+            settings: Settings = {} if architecture is None else {"architecture": architecture}
+            return self._update(record, replace(record.latest, code=code), settings, revision_id)
+
+    def update_configuration(self, name: str, *, revision_id: str | None = None, **settings: Unpack[Changes]) -> Change:
+        """New settings for `$LATEST`; what is not given stays. `PreconditionFailedException` as for `update_code`."""
+        with self._lock:
+            record = self._snapshot.record(name)
+            return self._update(record, record.latest, settings, revision_id)
+
+    def delete_function(self, name: str, qualifier: str | None = None) -> Change:
+        """Delete a function with its versions and aliases, or only the version `qualifier`.
+
+        Raises `ResourceConflictException` for a version that an alias points at, `InvalidParameterValueException` for
+        `$LATEST` or an alias, `ResourceNotFoundException`.
+        """
+        with self._lock:
+            record = self._snapshot.record(name, qualifier)
+            if qualifier is not None:
+                return self._delete_version(record, qualifier)
+            self._remember(name, record.next_version)
+            return self._put(name, None, Change(retired=record.all_configurations()))
+
+    def publish_version(
+        self,
+        name: str,
+        *,
+        description: str | None = None,
+        code_sha256: str | None = None,
+        revision_id: str | None = None,
+    ) -> Change:
+        """Freeze `$LATEST` under the next number; the last version again if nothing changed since it.
+
+        Raises `PreconditionFailedException` as `update_code`, `InvalidParameterValueException` if `code_sha256` is
+        given and not that of `$LATEST`.
+        """
+        with self._lock:
+            record = self._snapshot.record(name)
+            latest = record.latest
+            _check_revision(latest.revision_id, revision_id)
+            _check_code(latest, code_sha256)
+            last = record.versions.get(str(record.next_version - 1))
+            if last is not None and record.published is not None and _same(record.published, latest):
+                return Change(last)
+            settings: Settings = {} if description is None else {"description": description}
+            version = self._stamped(replace(latest, version=str(record.next_version)), settings)
+            versions = MappingProxyType({**record.versions, version.version: version})
+            next_version = record.next_version + 1
+            record = replace(record, versions=versions, next_version=next_version, published=latest)
+            return self._put(name, record, Change(version))
+
+    def create_alias(self, name: str, alias_name: str, function_version: str, *, description: str = "") -> Alias:
+        """Raises `ResourceConflictException` if it is there, `ResourceNotFoundException` if the version is not."""
+        validate_alias_name(alias_name)
+        validate_description(description)
+        with self._lock:
+            record = self._snapshot.record(name)
+            if alias_name in record.aliases:
+                raise ResourceConflictException(f"Alias already exists: {self._snapshot.arn(name, alias_name)}")
+            self._check_version(record, function_version)
+            return self._put_alias(record, Alias(name, alias_name, function_version, description))
+
+    def update_alias(
+        self,
+        name: str,
+        alias_name: str,
+        *,
+        function_version: str | None = None,
+        description: str | None = None,
+        revision_id: str | None = None,
+    ) -> Alias:
+        """What is not given stays. Raises `ResourceNotFoundException`, `PreconditionFailedException`."""
+        if description is not None:
+            validate_description(description)
+        with self._lock:
+            record = self._snapshot.record(name)
+            alias = self._alias(record, alias_name)
+            _check_revision(alias.revision_id, revision_id)
+            if function_version is not None:
+                self._check_version(record, function_version)
+                alias = replace(alias, function_version=function_version)
+            if description is not None:
+                alias = replace(alias, description=description)
+            return self._put_alias(record, alias)
+
+    def delete_alias(self, name: str, alias_name: str) -> None:
+        """Deleting an alias that is not there is no error, as in Lambda. Raises `ResourceNotFoundException`."""
+        with self._lock:
+            record = self._snapshot.record(name)
+            aliases = {key: alias for key, alias in record.aliases.items() if key != alias_name}
+            self._put(name, replace(record, aliases=MappingProxyType(aliases)), Change())
+
+    def get_alias(self, name: str, alias_name: str) -> Alias:
+        """Raises `ResourceNotFoundException`."""
+        return self._alias(self._snapshot.record(name), alias_name)
+
+    def list_aliases(self, name: str, *, function_version: str | None = None) -> tuple[Alias, ...]:
+        """By name; only those that point at `function_version` if given. Raises `ResourceNotFoundException`."""
+        aliases = self._snapshot.record(name).aliases
+        found = (aliases[key] for key in sorted(aliases))
+        return tuple(alias for alias in found if function_version in (None, alias.function_version))
+
+    def put_function_concurrency(self, name: str, reserved: int) -> None:
+        """Reserve concurrency for a function, out of the account's.
+
+        Raises `InvalidParameterValueException` when under 100 would be left unreserved, `ResourceNotFoundException`.
+        """
+        validate_reserved_concurrency(reserved)
+        with self._lock:
+            record = self._snapshot.record(name)
+            others = self._reserved() - (record.reserved_concurrency or 0)
+            if reserved and self._account_concurrency - others - reserved < config.UNRESERVED_CONCURRENCY_MIN:
+                raise InvalidParameterValueException(
+                    "Specified ReservedConcurrentExecutions for function decreases account's "
+                    "UnreservedConcurrentExecution below its minimum value of "
+                    f"[{config.UNRESERVED_CONCURRENCY_MIN}]."
+                )
+            self._put(name, replace(record, reserved_concurrency=reserved), Change())
+
+    def get_function_concurrency(self, name: str) -> int | None:
+        """What is reserved for a function; None if it shares the unreserved. Raises `ResourceNotFoundException`."""
+        return self._snapshot.record(name).reserved_concurrency
+
+    def delete_function_concurrency(self, name: str) -> None:
+        """Raises `ResourceNotFoundException`."""
+        with self._lock:
+            record = self._snapshot.record(name)
+            self._put(name, replace(record, reserved_concurrency=None), Change())
+
+    def unreserved_concurrency(self) -> int:
+        """What functions without a reservation share."""
+        return self._account_concurrency - self._reserved()
+
+    def _reserved(self) -> int:
+        return sum(record.reserved_concurrency or 0 for record in self._snapshot.functions.values())
+
+    def _update(
+        self,
+        record: FunctionRecord,
+        changed: FunctionConfiguration,
+        settings: Settings | Changes,
+        revision_id: str | None,
+    ) -> Change:
+        _check_revision(record.latest.revision_id, revision_id)
+        latest = self._stamped(changed, settings)
+        change = Change(latest, retired=(record.latest,))
+        return self._put(latest.function_name, replace(record, latest=latest), change)
+
+    def _delete_version(self, record: FunctionRecord, qualifier: str) -> Change:
+        name = record.latest.function_name
+        if qualifier == LATEST:
+            raise InvalidParameterValueException("$LATEST version cannot be deleted without deleting the function.")
+        if qualifier in record.aliases:
+            raise InvalidParameterValueException("Deletion of aliases is not currently supported.")
+        version = record.versions.get(qualifier)
+        if version is None:
+            raise self._snapshot.not_found(name, qualifier)
+        users = [alias.name for alias in record.aliases.values() if alias.function_version == qualifier]
+        if users:
+            raise ResourceConflictException(
+                f"Unable to delete version because the following aliases reference it: [{', '.join(sorted(users))}]"
+            )
+        left = {number: found for number, found in record.versions.items() if number != qualifier}
+        return self._put(name, replace(record, versions=MappingProxyType(left)), Change(retired=(version,)))
+
+    def _remember(self, name: str, next_version: int) -> None:
+        """Lambda does not reuse version numbers, even of a function that was deleted and made again."""
+        if next_version > 1:
+            self._next_versions.pop(name, None)
+            self._next_versions[name] = next_version
+            if len(self._next_versions) > REMEMBERED_MAX:
+                del self._next_versions[next(iter(self._next_versions))]
+
+    def _alias(self, record: FunctionRecord, alias_name: str) -> Alias:
+        alias = record.aliases.get(alias_name)
+        if alias is None:
+            arn = self._snapshot.arn(record.latest.function_name, alias_name)
+            raise ResourceNotFoundException(f"Cannot find alias arn: {arn}")
+        return alias
+
+    def _put_alias(self, record: FunctionRecord, alias: Alias) -> Alias:
+        stamped = replace(alias, revision_id=str(uuid.uuid4()))
+        aliases = MappingProxyType({**record.aliases, alias.name: stamped})
+        self._put(alias.function_name, replace(record, aliases=aliases), Change())
+        return stamped
+
+    def _check_version(self, record: FunctionRecord, version: str) -> None:
+        if version != LATEST and version not in record.versions:
+            raise self._snapshot.not_found(record.latest.function_name, version)
+
+    def _stamped(self, configuration: FunctionConfiguration, settings: Settings | Changes) -> FunctionConfiguration:
+        """With `settings`, a new revision and the time."""
+        unknown = set(settings) - Changes.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"not settings of a function: {', '.join(sorted(unknown))}")
+        changed = replace(configuration, **settings)
+        return replace(
+            changed,
+            environment=MappingProxyType(dict(changed.environment)),
+            layers=tuple(changed.layers),
+            revision_id=str(uuid.uuid4()),
+            last_modified=_lambda_time(self._clock.wall_ms()),
+        )
+
+    def _put(self, name: str, record: FunctionRecord | None, change: Change) -> Change:
+        """Make the change visible: with its references counted, and retained first."""
+        functions = dict(self._snapshot.functions)
+        if record is None:
+            del functions[name]
+        else:
+            functions[name] = record
+        self._check_room(change)
+        change = _counted(change)
+        if self._retain is not None:
+            for code in change.acquired:
+                self._retain(code)
+        self._snapshot = Snapshot(self._snapshot.region, self._snapshot.account_id, MappingProxyType(functions))
+        return change
+
+    def _check_room(self, change: Change) -> None:
+        if change.new is None or change.retired:
+            return
+        there = sum(1 + len(record.versions) for record in self._snapshot.functions.values())
+        if there >= CONFIGURATIONS_MAX:
+            raise CodeStorageExceededException(
+                f"Code storage limit exceeded: {there} functions and versions. Delete some"
+            )
+
+
+def _counted(change: Change) -> Change:
+    before = Counter(code for configuration in change.retired for code in _codes(configuration))
+    after = Counter(_codes(change.new)) if change.new is not None else Counter[StoredCode]()
+    return replace(change, acquired=tuple((after - before).elements()), dropped=tuple((before - after).elements()))
+
+
+def _codes(configuration: FunctionConfiguration) -> tuple[StoredCode, ...]:
+    return configuration.code, *configuration.layers
+
+
+def _check_revision(current: str, given: str | None) -> None:
+    if given is not None and given != current:
+        raise PreconditionFailedException(
+            "The Revision Id provided does not match the latest Revision Id. "
+            "Call the GetFunction/GetAlias API to retrieve the latest Revision Id"
+        )
+
+
+def _check_code(latest: FunctionConfiguration, code_sha256: str | None) -> None:
+    if code_sha256 is not None and code_sha256 != latest.code.sha256:
+        raise InvalidParameterValueException(
+            f"CodeSHA256 ({code_sha256}) is different from current CodeSHA256 in $LATEST ({latest.code.sha256}). "
+            "Please try again with the CodeSHA256 in $LATEST."
+        )
+
+
+def _same(published: FunctionConfiguration, latest: FunctionConfiguration) -> bool:
+    """Whether `$LATEST` still says what it said when it was published last."""
+    return published == replace(latest, revision_id=published.revision_id, last_modified=published.last_modified)
+
+
+def _lambda_time(wall_ms: int) -> str:
+    """Unix milliseconds as `2026-01-01T00:00:00.000+0000`."""
+    moment = datetime.fromtimestamp(wall_ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{wall_ms % 1000:03d}+0000"

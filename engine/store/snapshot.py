@@ -1,0 +1,108 @@
+"""F1: the catalog's content at one moment, immutable, and the questions that can be asked of it. Changes: `catalog`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from ..errors import ResourceNotFoundException
+from ..model import Alias, FunctionConfiguration
+from ..validation import merge_qualifier, split_function_reference
+
+LATEST: Final = "$LATEST"
+RESOLVED_MAX: Final = 4_096  # references remembered by one snapshot; at the bound all are forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRecord:
+    """One function with everything under its name.
+
+    `next_version` is the number the next published version gets; `published` is what `$LATEST` was when the last one
+    was published.
+    """
+
+    latest: FunctionConfiguration
+    versions: Mapping[str, FunctionConfiguration] = field(default_factory=lambda: MappingProxyType({}))
+    aliases: Mapping[str, Alias] = field(default_factory=lambda: MappingProxyType({}))
+    next_version: int = 1
+    reserved_concurrency: int | None = None
+    published: FunctionConfiguration | None = None
+
+    def all_configurations(self) -> tuple[FunctionConfiguration, ...]:
+        """`$LATEST`, then the published versions in order."""
+        return self.latest, *self.versions.values()
+
+    def configuration(self, qualifier: str | None) -> FunctionConfiguration | None:
+        """By version number, `$LATEST` (or None) or alias; None if there is none."""
+        if qualifier is None or qualifier == LATEST:
+            return self.latest
+        alias = self.aliases.get(qualifier)
+        version = qualifier if alias is None else alias.function_version
+        return self.latest if version == LATEST else self.versions.get(version)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All functions of one region and account.
+
+    `_resolved` is a memo, the one thing in here that grows: what a reference led to in *this* snapshot. It dies with
+    the snapshot, so it is never stale, and threads that race on it write equal values.
+    """
+
+    region: str
+    account_id: str
+    functions: Mapping[str, FunctionRecord] = field(default_factory=lambda: MappingProxyType({}))
+    _resolved: dict[str | tuple[str, str], FunctionConfiguration] = field(default_factory=dict, repr=False)
+
+    def resolve(self, reference: str, qualifier: str | None = None) -> FunctionConfiguration:
+        """The configuration that `reference`, with `qualifier`, leads to: one dict look-up when it was asked before.
+
+        Raises `ResourceNotFoundException`, and what `validation` raises for a malformed reference or a qualifier that
+        contradicts it.
+        """
+        key = reference if qualifier is None else (reference, qualifier)
+        found = self._resolved.get(key)
+        if found is None:
+            name, merged = self.names(reference, qualifier)
+            found = self.record(name, merged).configuration(merged)
+            if found is None:
+                raise self.not_found(name, merged)
+            if len(self._resolved) >= RESOLVED_MAX:
+                self._resolved.clear()
+            self._resolved[key] = found
+        return found
+
+    def names(self, reference: str, qualifier: str | None = None) -> tuple[str, str | None]:
+        """Name and qualifier of a reference to this region and account; `ResourceNotFoundException` for another's."""
+        parsed = split_function_reference(reference)
+        merged = merge_qualifier(parsed.qualifier, qualifier)
+        if parsed.region not in (None, self.region):
+            raise ResourceNotFoundException(
+                f"Functions from '{parsed.region}' are not reachable in this region ('{self.region}')"
+            )
+        if parsed.account_id not in (None, self.account_id):
+            raise ResourceNotFoundException(
+                f"Function not found: {arn(self.region, str(parsed.account_id), parsed.name, merged)}"
+            )
+        return parsed.name, merged
+
+    def record(self, name: str, qualifier: str | None = None) -> FunctionRecord:
+        """Everything under a bare name; the refusal names `qualifier` too."""
+        record = self.functions.get(name)
+        if record is None:
+            raise self.not_found(name, qualifier)
+        return record
+
+    def arn(self, name: str, qualifier: str | None = None) -> str:
+        return arn(self.region, self.account_id, name, qualifier)
+
+    def not_found(self, name: str, qualifier: str | None) -> ResourceNotFoundException:
+        return ResourceNotFoundException(f"Function not found: {self.arn(name, qualifier)}")
+
+
+def arn(region: str, account_id: str, name: str, qualifier: str | None = None) -> str:
+    """A function's ARN, qualified if `qualifier` is given."""
+    unqualified = f"arn:aws:lambda:{region}:{account_id}:function:{name}"
+    return unqualified if qualifier is None else f"{unqualified}:{qualifier}"

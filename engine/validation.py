@@ -1,0 +1,294 @@
+"""F0: the checks that Lambda makes on names and settings before it stores anything, in Lambda's wording.
+
+No state and no lookups: whether a function exists is the catalog's question.
+
+Patterns, ranges and runtime names are facts of AWS's service model `lambda` 2015-03-31. Where that model is wider than
+an ordinary function (memory to 32,768 MB, timeout to 5,400 s), the limits are those of the quotas page in `config`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+from . import config
+from .errors import InvalidParameterValueException, LambdaError, ValidationException
+
+_ARN_HEAD: Final = r"(arn:(aws[a-zA-Z-]*)?:lambda:)?"
+_REGION: Final = r"((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?"
+FUNCTION_REFERENCE_PATTERN: Final = (
+    _ARN_HEAD + _REGION + r"(\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?"
+)
+FUNCTION_NAME_PATTERN: Final = r"[a-zA-Z0-9-_]+"
+QUALIFIER_PATTERN: Final = r"(|[a-zA-Z0-9$_-]+)"
+ALIAS_PATTERN: Final = r"(?!^[0-9]+$)([a-zA-Z0-9-_]+)"
+HANDLER_PATTERN: Final = r"[^\s]+"
+ROLE_PATTERN: Final = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
+ENVIRONMENT_NAME_PATTERN: Final = r"[a-zA-Z]([a-zA-Z0-9_])+"
+
+FUNCTION_NAME_MAX: Final = 64
+FUNCTION_REFERENCE_MAX: Final = 256  # NamespacedFunctionName: a full ARN with name and alias at their longest fits
+QUALIFIER_MAX: Final = 128
+HANDLER_MAX: Final = 128
+DESCRIPTION_MAX: Final = 256
+ARCHITECTURES: Final = ("x86_64", "arm64")
+
+RUNTIMES_RUN: Final = tuple(f"python3.{minor}" for minor in range(8, 15))
+_OTHER_RUNTIMES = (
+    "nodejs nodejs4.3 nodejs4.3-edge nodejs6.10 nodejs8.10 nodejs10.x nodejs12.x nodejs14.x nodejs16.x nodejs18.x "
+    "nodejs20.x nodejs22.x nodejs24.x nodejs26.x java8 java8.al2 java8.al2023 java11 java11.al2023 java17 "
+    "java17.al2023 java21 java25 python2.7 python3.6 python3.7 python3.15 dotnetcore1.0 dotnetcore2.0 dotnetcore2.1 "
+    "dotnetcore3.1 dotnet6 dotnet8 dotnet10 go1.x ruby2.5 ruby2.7 ruby3.2 ruby3.3 ruby3.4 ruby4.0 provided "
+    "provided.al2 provided.al2023"
+)
+RUNTIMES_KNOWN: Final = (*RUNTIMES_RUN, *_OTHER_RUNTIMES.split())
+
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html ("Reserved environment variables")
+_RESERVED = (
+    "_HANDLER _X_AMZN_TRACE_ID AWS_DEFAULT_REGION AWS_REGION AWS_EXECUTION_ENV AWS_LAMBDA_FUNCTION_NAME "
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE AWS_LAMBDA_FUNCTION_VERSION AWS_LAMBDA_INITIALIZATION_TYPE "
+    "AWS_LAMBDA_LOG_GROUP_NAME AWS_LAMBDA_LOG_STREAM_NAME AWS_ACCESS_KEY AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY "
+    "AWS_SESSION_TOKEN AWS_LAMBDA_RUNTIME_API LAMBDA_TASK_ROOT LAMBDA_RUNTIME_DIR"
+)
+RESERVED_ENVIRONMENT: Final = frozenset(_RESERVED.split())
+
+_SHOWN_MAX: Final = 1_024  # characters of a refused value that a message repeats
+_REFERENCE = re.compile(
+    r"(?P<arn>arn:(?:aws[a-zA-Z-]*)?:lambda:)?"
+    r"(?:(?P<region>(?:eusc-)?[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-\d):)?"
+    r"(?:(?P<account>\d{12}):)?(?:function:)?(?P<name>[a-zA-Z0-9-_]+)(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9-_]+))?",
+    re.ASCII,
+)
+
+
+class FunctionReference(NamedTuple):
+    """What a reference to a function says; None where it is silent."""
+
+    name: str
+    qualifier: str | None
+    region: str | None
+    account_id: str | None
+
+
+def validate_function_name(name: object) -> None:
+    """A bare name: letters, digits, `-` and `_`, 1 to 64 of them. Raises `ValidationException`."""
+    _refuse(_text(name, "functionName", FUNCTION_NAME_PATTERN, FUNCTION_NAME_MAX))
+
+
+def validate_qualifier(qualifier: object) -> None:
+    """A version number, `$LATEST` or an alias. Raises `ValidationException`."""
+    _refuse(_text(qualifier, "qualifier", QUALIFIER_PATTERN, QUALIFIER_MAX))
+
+
+def validate_alias_name(name: object) -> None:
+    """An alias: as a function's name, to 128 characters, and not all digits. Raises `ValidationException`."""
+    _refuse(_text(name, "name", ALIAS_PATTERN, QUALIFIER_MAX))
+
+
+def validate_description(description: object) -> None:
+    """At most 256 characters. Raises `ValidationException`."""
+    _refuse(_text(description, "description", None, DESCRIPTION_MAX))
+
+
+def validate_reserved_concurrency(reserved: object) -> None:
+    """A whole number, 0 or more. Raises `ValidationException`."""
+    _refuse(_number(reserved, "reservedConcurrentExecutions", 0, None))
+
+
+def validate_configuration(
+    *,
+    function_name: object,
+    handler: object,
+    runtime: object,
+    memory_mb: object,
+    timeout_s: object,
+    ephemeral_storage_mb: object,
+    environment: object,
+    layers_count: int,
+    description: object,
+    role: object,
+    architecture: object,
+) -> None:
+    """Check the settings of one function together, so that one answer names everything that is out of range.
+
+    Parameters are `object` because they come from outside: a wrong Python type is an answer too. Raises
+    `ValidationException` for what the service model's patterns and ranges forbid, then
+    `InvalidParameterValueException` for a runtime that is unknown or not run here, too many layers, reserved or
+    too large environment variables.
+    """
+    _refuse(
+        _text(function_name, "functionName", FUNCTION_NAME_PATTERN, FUNCTION_NAME_MAX),
+        _text(handler, "handler", HANDLER_PATTERN, HANDLER_MAX),
+        _type_problem(runtime, "runtime", str),
+        _number(memory_mb, "memorySize", config.MEMORY_MIN_MB, config.MEMORY_MAX_MB),
+        _number(timeout_s, "timeout", config.TIMEOUT_MIN_S, config.TIMEOUT_MAX_S),
+        _number(ephemeral_storage_mb, "ephemeralStorage.size", config.EPHEMERAL_MIN_MB, config.EPHEMERAL_MAX_MB),
+        _environment_shape(environment),
+        _text(description, "description", None, DESCRIPTION_MAX),
+        _text(role, "role", ROLE_PATTERN, 10_000),
+        _architecture(architecture),
+    )
+    _check_runtime(str(runtime))
+    if layers_count > config.LAYERS_MAX:
+        raise InvalidParameterValueException(f"Cannot reference more than {config.LAYERS_MAX} layers.")
+    if isinstance(environment, Mapping):
+        _check_environment(environment)
+
+
+def split_function_reference(text: object) -> FunctionReference:
+    """Take apart `name`, `name:qualifier`, `account:function:name[:qualifier]` or a full ARN.
+
+    Raises `ValidationException` in Lambda's wording when `text` is none of them. A text that could be read two ways
+    (`function:x`) is read as the service model's pattern reads it: a prefix wins over a name.
+    """
+    problem = _text(text, "functionName", FUNCTION_REFERENCE_PATTERN, FUNCTION_REFERENCE_MAX)
+    match = _REFERENCE.fullmatch(str(text)) if problem is None else None
+    if match is None:
+        raise _validation_error([problem or _violation(text, "functionName", _must_match(FUNCTION_REFERENCE_PATTERN))])
+    name = match["name"]
+    if len(name) > FUNCTION_NAME_MAX:
+        raise _validation_error([_violation(name, "functionName", _at_most(FUNCTION_NAME_MAX))])
+    return FunctionReference(name, match["qualifier"], match["region"], match["account"])
+
+
+def parse_function_reference(text: object) -> tuple[str, str | None]:
+    """`(name, qualifier)` of any form that `split_function_reference` takes, with its errors."""
+    reference = split_function_reference(text)
+    return reference.name, reference.qualifier
+
+
+def merge_qualifier(derived: str | None, given: object) -> str | None:
+    """The one qualifier that a reference (`derived`) and a separate argument (`given`) agree on; "" counts as none.
+
+    Raises `InvalidParameterValueException` when both are there and differ, `ValidationException` for a malformed one.
+    """
+    if given is None or given == "":
+        return derived
+    validate_qualifier(given)
+    if derived is not None and derived != given:
+        raise InvalidParameterValueException(
+            "The derived qualifier from the function name does not match the specified qualifier."
+        )
+    return str(given)
+
+
+def _check_runtime(runtime: str) -> None:
+    if runtime in RUNTIMES_RUN:
+        return
+    if runtime in RUNTIMES_KNOWN:
+        raise InvalidParameterValueException(
+            f"The runtime {runtime} is not yet run by this engine. It runs: {', '.join(RUNTIMES_RUN)}."
+        )
+    raise InvalidParameterValueException(
+        f"Value {_shown(runtime)} at 'runtime' failed to satisfy constraint: "
+        f"Member must satisfy enum value set: [{', '.join(RUNTIMES_RUN)}] or be a valid ARN"
+    )
+
+
+def _check_environment(environment: Mapping[str, str]) -> None:
+    refused = "Lambda was unable to configure your environment variables because the environment variables you have"
+    reserved = [name for name in environment if name in RESERVED_ENVIRONMENT]
+    if reserved:
+        raise InvalidParameterValueException(
+            f"{refused} provided contains reserved keys that are currently not supported for modification. "
+            f"Reserved keys used in this request: {', '.join(reserved)}"
+        )
+    # Lambda measures the variables as compact JSON and repeats what it measured.
+    measured = json.dumps(dict(environment), separators=(",", ":"), ensure_ascii=False)
+    if len(measured.encode()) > config.ENVIRONMENT_MAX_BYTES:
+        shown = measured if len(measured) <= 4 * config.ENVIRONMENT_MAX_BYTES else measured[:4096] + "…"
+        raise InvalidParameterValueException(f"{refused} provided exceeded the 4KB limit. String measured: {shown}")
+
+
+def _environment_shape(environment: object) -> str | None:
+    if not isinstance(environment, Mapping):
+        return f"{_type_problem(environment, 'environment.variables', dict)}"
+    return next(_environment_problems(environment), None)
+
+
+def _environment_problems(environment: Mapping[object, object]) -> Iterator[str]:
+    for name, value in environment.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            odd, what = (name, "a key") if not isinstance(name, str) else (value, f"the value of {_shown(name)}")
+            yield f"Value of type {type(odd).__name__} at 'environment.variables': {what} must be str"
+        elif name not in RESERVED_ENVIRONMENT and not re.fullmatch(ENVIRONMENT_NAME_PATTERN, name, re.ASCII):
+            constraint = f"Map keys must satisfy constraint: [{_must_match(ENVIRONMENT_NAME_PATTERN)}]"
+            yield _violation(name, "environment.variables", constraint)
+        elif "\0" in value or not _is_unicode(value):
+            yield f"Value of {name} at 'environment.variables' has a character that no environment can hold"
+
+
+def _architecture(architecture: object) -> str | None:
+    if architecture in ARCHITECTURES:
+        return None
+    constraint = f"Member must satisfy constraint: [Member must satisfy enum value set: [{', '.join(ARCHITECTURES)}]]"
+    return _violation(f"[{architecture}]", "architectures", constraint)
+
+
+def _text(value: object, member: str, pattern: str | None, most: int) -> str | None:
+    if not isinstance(value, str):
+        return _type_problem(value, member, str)
+    if pattern is not None and not re.fullmatch(pattern, value, re.ASCII):
+        return _violation(value, member, _must_match(pattern))
+    if len(value) > most:
+        return _violation(value, member, _at_most(most))
+    return None if _is_unicode(value) else f"Value at '{member}' is not Unicode text: {value!a}"
+
+
+def _number(value: object, member: str, least: int, most: int | None) -> str | None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        return _type_problem(value, member, int)
+    if value < least:
+        return _violation(value, member, f"Member must have value greater than or equal to {least}")
+    if most is not None and value > most:
+        return _violation(value, member, f"Member must have value less than or equal to {most}")
+    return None
+
+
+def _type_problem(value: object, member: str, wanted: type) -> str | None:
+    if isinstance(value, wanted) and not isinstance(value, bool):  # no setting is a bool
+        return None
+    return f"Value '{_shown(value)}' at '{member}' must be {wanted.__name__}, not {type(value).__name__}"
+
+
+def _violation(value: object, member: str, constraint: str) -> str:
+    return f"Value '{_shown(value)}' at '{member}' failed to satisfy constraint: {constraint}"
+
+
+def _must_match(pattern: str) -> str:
+    return f"Member must satisfy regular expression pattern: {pattern}"
+
+
+def _at_most(length: int) -> str:
+    return f"Member must have length less than or equal to {length}"
+
+
+def _shown(value: object) -> str:
+    """The value as a message repeats it: bounded, and printable whatever it is."""
+    try:
+        text = str(value)
+    except ValueError:  # an int past the interpreter's digit limit
+        text = f"<{type(value).__name__} with too many digits>"
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= _SHOWN_MAX else text[:_SHOWN_MAX] + "…"
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refuse(*problems: str | None) -> None:
+    found = [problem for problem in problems if problem is not None]
+    if found:
+        raise _validation_error(found)
+
+
+def _validation_error(problems: list[str]) -> LambdaError:
+    detected = "1 validation error" if len(problems) == 1 else f"{len(problems)} validation errors"
+    return ValidationException(f"{detected} detected: {'; '.join(problems)}")

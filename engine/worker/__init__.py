@@ -1,0 +1,1 @@
+"""F2: what runs on the far side of the fork: zygote, environment, handler."""

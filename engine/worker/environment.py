@@ -1,0 +1,180 @@
+"""What a forked environment does: settle in, run the function's init code, then serve its lane until told to end.
+
+Everything here runs in the worker process and nowhere else. No import of this module may be lazy: the engine is hidden
+from the function before its first line runs.
+"""
+
+from __future__ import annotations
+
+import atexit
+import io
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from types import ModuleType
+
+from .._ext import linux, port
+from . import context, faults, handler, logging_setup, marshal, output, surroundings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+OPEN_FILES_MAX = 1_024
+HIDDEN = "engine"  # simplejson stays: Lambda's runtime has it too, and finds it before the function's own
+
+
+def run(order: dict[str, Any], fds: list[int], zygote_pid: int) -> int:
+    """Be the environment that `order` describes. Returns the exit status of the process.
+
+    `fds`: the region, its eventfd, the log pipe's write end, then the entries of the cell to move into.
+    """
+    start_ns = time.monotonic_ns()
+    _settle_in(fds, zygote_pid)
+    try:
+        return _live(order, fds, start_ns)
+    except SystemExit as leaving:
+        return _exit_status(leaving)
+    except BaseException:  # noqa: BLE001  # what ends a Python process with a traceback
+        traceback.print_exc()
+        return 1
+    finally:
+        atexit._run_exitfuncs()
+
+
+def _settle_in(fds: list[int], zygote_pid: int) -> None:
+    """Leave the zygote: its descriptors, its session, its limits. Ends at once if the zygote is gone already."""
+    linux.die_with_parent(signal.SIGKILL)
+    if os.getppid() != zygote_pid:
+        os._exit(1)
+    os.setsid()
+    linux.adopt_orphans()
+    for entry in fds[3:]:
+        os.write(entry, b"0")
+    os.dup2(fds[2], 1)
+    os.dup2(fds[2], 2)
+    edges = [2, *sorted(fds[:3]), resource.getrlimit(resource.RLIMIT_NOFILE)[1]]
+    for low, high in zip(edges, edges[1:], strict=False):
+        os.closerange(low + 1, high)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES_MAX, OPEN_FILES_MAX))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.umask(0o022)
+
+
+def _live(order: dict[str, Any], fds: list[int], start_ns: int) -> int:
+    """Init and serve. With `late` set the init belongs to the first invocation, as Lambda does after a failed one."""
+    given = order["surroundings"]
+    variables = surroundings.environment_variables(**given)
+    task_root, layers = given["task_root"], order["layers"]
+    path = surroundings.search_path(
+        task_root, layers, [given["runtime_dir"]], order["stdlib"], given["user"].get("PYTHONPATH")
+    )
+    surroundings.apply(variables, path)
+    os.chdir(task_root)
+    _hide_engine(given["handler"])
+    place = _open_port(order, fds, variables)
+    place.flush = output.install()
+    logs = logging_setup.configure(
+        place.request_id,
+        log_format=variables.get("AWS_LAMBDA_LOG_FORMAT", "Text"),
+        level=variables.get("AWS_LAMBDA_LOG_LEVEL"),
+    )
+    place.log_sink = logs.log_sink.log  # type: ignore[attr-defined]
+    late = order["late"]
+    if late:
+        place.init_ended(start_ns, False)
+        if not place.claim():
+            return 0
+        place.begin()
+    try:
+        surroundings.run_path_files([task_root, *surroundings.layer_folders(layers)])
+        place.handler = handler.load(given["handler"])
+    except Exception as error:  # noqa: BLE001  # init runs the user's code, which may raise anything
+        return _init_failed(place, error, start_ns, late)
+    if not late:
+        place.init_ended(start_ns, False)
+    place.serve()
+    return 0
+
+
+def _open_port(order: dict[str, Any], fds: list[int], variables: dict[str, str]) -> port.Port:
+    region_fd, event_fd, log_fd = fds[:3]
+    place = port.Port(region_fd, order["index"], event_fd, log_fd, order["timeout_ns"])
+    place.function_name = variables["AWS_LAMBDA_FUNCTION_NAME"]
+    place.function_version = variables["AWS_LAMBDA_FUNCTION_VERSION"]
+    place.memory_limit_in_mb = variables["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]
+    place.invoked_function_arn = order["arn"]
+    place.log_group_name = variables["AWS_LAMBDA_LOG_GROUP_NAME"]
+    place.log_stream_name = variables["AWS_LAMBDA_LOG_STREAM_NAME"]
+    ascii_only = variables["AWS_EXECUTION_ENV"].removeprefix("AWS_Lambda_") in marshal.ASCII_ONLY_RUNTIMES
+    place.unmarshal, place.marshal = marshal.codec(ascii_only)
+    as_json = variables.get("AWS_LAMBDA_LOG_FORMAT") == "JSON"
+    place.fault = _fault_teller(place.marshal, as_json)
+    place.extras = _extras
+    place.make_identity = context.cognito_identity
+    place.variables = os.environ._data  # type: ignore[attr-defined]  # set without putenv, once per invocation
+    return place
+
+
+def _fault_teller(to_json: Callable[[object], bytes], as_json: bool) -> Callable[[BaseException, str], tuple[bytes, str]]:
+    """Turns an exception into the answer for the caller, and prints it to the log."""
+
+    def tell(error: BaseException, request_id: str) -> tuple[bytes, str]:
+        told = faults.describe(
+            type(error), error, error.__traceback__, request_id=request_id, own_files=(port.SOURCE, "<frozen runpy>")
+        )
+        print_text = faults.log_json(told, to_json) if as_json else faults.log_text(told)
+        _print(print_text)
+        return to_json(told), told["errorType"]
+
+    return tell
+
+
+def _print(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+    except Exception:  # noqa: BLE001  # the function put something else in its place, or closed it
+        os.write(1, text.encode("utf-8", "backslashreplace"))
+
+
+def _extras(document: bytes) -> tuple[object, dict[str, str], str | None, str | None]:
+    """What came beside the event: the client's context and its trace context, identity, tenant."""
+    import json
+
+    sent = json.loads(document)
+    client, trace = context.client_context(sent.get("client_context"))
+    return client, trace, sent.get("identity"), sent.get("tenant_id")
+
+
+def _init_failed(place: port.Port, error: Exception, start_ns: int, late: bool) -> int:
+    answer, error_type = place.fault(error, "")
+    place.flush()
+    if late:
+        place.refuse(answer, error_type)
+    else:
+        place.init_ended(start_ns, True, error_type)
+    return 1
+
+
+def _hide_engine(handler_name: str) -> None:
+    """From here on the function sees the standard library, its own code and the runtime's packages."""
+    for name in list(sys.modules):
+        if name.partition(".")[0] == HIDDEN:
+            del sys.modules[name]
+    sys.modules["__main__"] = ModuleType("__main__")
+    sys.argv = ["/var/runtime/bootstrap.py", handler_name]
+    sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.FileIO(0, closefd=False))  # type: ignore[misc]
+
+
+def _exit_status(leaving: SystemExit) -> int:
+    if leaving.code is None:
+        return 0
+    if isinstance(leaving.code, int):
+        return leaving.code & 0xFF
+    print(leaving.code, file=sys.stderr)  # noqa: T201  # as the interpreter does
+    return 1

@@ -1,0 +1,3 @@
+cdef class Mapping:
+    cdef char* base_ptr
+    cdef int pid

@@ -1,0 +1,43 @@
+# What is counted per function version: a ring of records, a histogram of durations, running estimates.
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef enum:
+    # 16 buckets per power of two: a percentile is at most 1/16 above the true value.
+    SUB_BITS = 4
+    BUCKETS = 64 << SUB_BITS
+
+cdef struct record_t:
+    uint8_t request_id[16]
+    uint64_t published_ns, claimed_ns, done_ns
+    uint64_t init_ns            # 0: not a cold start
+    uint64_t billed_ms
+    uint32_t memory_mb, max_memory_mb
+    uint32_t environment        # its serial number
+    uint8_t start, outcome
+    uint16_t type_index         # into Ledger.types
+
+
+cdef class Histogram:
+    cdef uint32_t* counts
+    cdef readonly uint64_t count, max_ns
+    cdef double total_ns
+    cdef void add(self, uint64_t value_ns) noexcept
+
+
+cdef class Ledger:
+    cdef record_t* ring_ptr
+    cdef readonly uint64_t appended     # ever
+    cdef uint64_t capacity, most
+    cdef list types
+    cdef dict type_numbers
+    cdef record_t* append(self) except NULL
+    cdef uint16_t type_number(self, str error_type) except *
+
+
+cdef class Meter:
+    cdef readonly Ledger ledger
+    cdef readonly Histogram durations, inits, waits
+    cdef readonly uint64_t invocations, errors, timeouts, colds, billed_ms
+    cdef public uint64_t throttles
+    cdef readonly int serials       # environments ever, over all lanes of this version

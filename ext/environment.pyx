@@ -1,0 +1,105 @@
+"""The core's record of one worker process, and what that process prints, cut at the boundaries of its invocations.
+
+Positions are absolute: bytes ever written to the pipe. At the end of an invocation the environment works out that
+position as "bytes the core has taken + bytes still in the pipe" and puts it into the slot, so that each byte belongs to
+exactly one invocation however late the core reads it. The core brackets each read with an odd value in `log_read`; the
+environment looks before and after it asks the kernel, and asks again when a read came between.
+
+Text over the limit is read and dropped, so that a flood costs its function time and the host no memory.
+"""
+
+from libc.errno cimport EINTR, errno
+from libc.stdint cimport uint64_t
+from engine._ext.kernel cimport monotonic_ns
+from engine._ext.layout cimport store64
+from engine._ext.result cimport InvokeResult
+
+cdef extern from "unistd.h" nogil:
+    ssize_t read(int, void*, size_t)
+
+cdef enum:
+    LOG_CHUNK = 65536
+
+cdef char chunk[LOG_CHUNK]
+
+
+cdef class Waiter:
+    """A blocked thread's place to be told its answer."""
+
+    def park(self) -> object:
+        """A held lock that is released when the answer is here or the thread must look itself."""
+        if self.lock is None:
+            from _thread import allocate_lock
+            self.lock = allocate_lock()
+            self.lock.acquire()
+        return self.lock
+
+    def nudge(self) -> None:
+        if self.lock is not None and self.lock.locked():
+            self.lock.release()
+
+    def set_result(self, InvokeResult result) -> None:
+        self.result = result
+        if self.forward is not None:
+            self.forward.set_result(result)
+        self.nudge()
+
+    def set_exception(self, object error) -> None:
+        self.error = error
+        if self.forward is not None:
+            self.forward.set_exception(error)
+        self.nudge()
+
+
+cdef class Environment:
+    """The core's private record of one worker process."""
+
+    def __init__(self, int index, int serial, str stream):
+        self.index = index
+        self.serial = serial
+        self.stream = stream
+        self.pid = self.pidfd = self.log_fd = -1
+        self.spawned_ns = self.used_ns = monotonic_ns()
+        self.log_text = bytearray()
+
+    def __repr__(self) -> str:
+        return f"<Environment {self.index} serial {self.serial} pid {self.pid} {self.state}>"
+
+
+cdef uint64_t drain_pipe(Environment env, uint64_t* counter_ptr, uint64_t upto, uint64_t limit) except *:
+    """Read until `upto` bytes in all are taken or the pipe is empty; the number of bytes read."""
+    cdef ssize_t got
+    cdef uint64_t room, before = env.log_taken
+    while env.log_taken < upto and env.log_fd >= 0:
+        if counter_ptr != NULL:
+            store64(counter_ptr, env.log_taken * 2 + 1)
+        got = read(env.log_fd, chunk, LOG_CHUNK)
+        if got > 0:
+            env.log_taken += got
+        if counter_ptr != NULL:
+            store64(counter_ptr, env.log_taken * 2)
+        if got < 0 and errno == EINTR:
+            continue
+        if got <= 0:
+            break
+        room = limit - len(env.log_text) if <uint64_t>len(env.log_text) < limit else 0
+        if <uint64_t>got <= room:
+            env.log_text += chunk[:got]
+        else:
+            env.log_text += chunk[:room]
+            env.log_dropped += got - room
+    return env.log_taken - before
+
+
+cdef bytes cut_text(Environment env, uint64_t upto, uint64_t* dropped_ptr):
+    """The text that was written before the absolute byte `upto` and belongs to nobody yet."""
+    cdef uint64_t wanted, kept = len(env.log_text)
+    cdef bytes text
+    upto = min(upto, env.log_taken)
+    wanted = upto - env.log_start if upto > env.log_start else 0
+    env.log_start = max(upto, env.log_start)
+    text = bytes(env.log_text[:wanted])
+    del env.log_text[:wanted]
+    dropped_ptr[0] = wanted - len(text)
+    env.log_dropped -= min(env.log_dropped, dropped_ptr[0])
+    return text

@@ -1,0 +1,129 @@
+"""Records and histograms kept in memory per function version. Durable storage and prices are elsewhere."""
+
+from libc.math cimport ceil
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy
+from cpython.bytes cimport PyBytes_FromStringAndSize
+
+
+cdef inline int bucket_of(uint64_t value) noexcept nogil:
+    cdef int top = 0
+    cdef uint64_t rest = value
+    if value < (1 << SUB_BITS):
+        return <int>value
+    while rest >> 1:
+        rest >>= 1
+        top += 1
+    return ((top - SUB_BITS + 1) << SUB_BITS) + <int>((value >> (top - SUB_BITS)) & ((1 << SUB_BITS) - 1))
+
+
+cdef inline uint64_t bucket_top(int bucket) noexcept nogil:
+    """The largest value that falls into this bucket."""
+    cdef int exponent = bucket >> SUB_BITS
+    cdef uint64_t sub = bucket & ((1 << SUB_BITS) - 1)
+    if exponent == 0:
+        return sub
+    return ((((<uint64_t>1 << SUB_BITS) + sub + 1) << (exponent - 1))) - 1
+
+
+cdef class Histogram:
+    """Counts of nanosecond values in log-linear buckets, 6.25 % wide at most; memory is taken with the first value."""
+
+    def __dealloc__(self):
+        free(self.counts)
+
+    cdef void add(self, uint64_t value_ns) noexcept:
+        if self.counts == NULL:
+            self.counts = <uint32_t*>calloc(BUCKETS, sizeof(uint32_t))
+            if self.counts == NULL:
+                return
+        self.counts[bucket_of(value_ns)] += 1
+        self.count += 1
+        self.total_ns += <double>value_ns
+        if value_ns > self.max_ns:
+            self.max_ns = value_ns
+
+    def record(self, uint64_t value_ns) -> None:
+        """Add one value in nanoseconds."""
+        self.add(value_ns)
+
+    def percentile_ns(self, double percent) -> int:
+        """The value below or at which `percent` (0 to 100) of all lie, rounded up to its bucket's end; 0 when empty."""
+        cdef uint64_t wanted, seen = 0
+        cdef int bucket
+        if not 0 <= percent <= 100:
+            raise ValueError(f"a percentile lies between 0 and 100, not at {percent}")
+        if self.count == 0:
+            return 0
+        wanted = max(1, <uint64_t>ceil(self.count * percent / 100))
+        for bucket in range(BUCKETS):
+            seen += self.counts[bucket]
+            if seen >= wanted:
+                return min(bucket_top(bucket), self.max_ns)
+        return self.max_ns
+
+    @property
+    def mean_ns(self) -> float:
+        return self.total_ns / self.count if self.count else 0.0
+
+
+cdef class Ledger:
+    """The newest `most` invocation records; older ones are overwritten. Grows by doubling."""
+
+    def __cinit__(self, uint64_t most):
+        self.most = most
+        self.types = [""]
+        self.type_numbers = {"": 0}
+
+    def __dealloc__(self):
+        free(self.ring_ptr)
+
+    cdef record_t* append(self) except NULL:
+        """Room for one more record; the caller fills it."""
+        cdef uint64_t grown
+        cdef void* ring_ptr
+        if self.appended >= self.capacity and self.capacity < self.most:
+            grown = min(self.most, max(<uint64_t>64, self.capacity * 2))
+            ring_ptr = realloc(self.ring_ptr, grown * sizeof(record_t))
+            if ring_ptr == NULL:
+                raise MemoryError()
+            self.ring_ptr = <record_t*>ring_ptr
+            self.capacity = grown
+        self.appended += 1
+        return &self.ring_ptr[(self.appended - 1) % self.capacity]
+
+    cdef uint16_t type_number(self, str error_type) except *:
+        """A number for an error type. Names are a function's own words, so only the first 1,000 are told apart."""
+        number = self.type_numbers.get(error_type)
+        if number is None:
+            if len(self.types) >= 1000:
+                return self.type_number("Runtime.Unknown")
+            number = len(self.types)
+            self.types.append(error_type)
+            self.type_numbers[error_type] = number
+        return number
+
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest record still held; `appended` is one past the newest."""
+        return self.appended - self.capacity if self.appended > self.capacity else 0
+
+    def row(self, uint64_t number) -> tuple:
+        """(request_id bytes, published_ns, claimed_ns, done_ns, init_ns, billed_ms, memory_mb, max_memory_mb,
+        environment serial, start code, outcome code, error type). Raises IndexError for a record that is not held."""
+        cdef record_t* r
+        if number >= self.appended or number < self.oldest:
+            raise IndexError(f"record {number} is not held: {self.oldest} to {self.appended} are")
+        r = &self.ring_ptr[number % self.capacity]
+        return (PyBytes_FromStringAndSize(<char*>r.request_id, 16), r.published_ns, r.claimed_ns, r.done_ns, r.init_ns,
+                r.billed_ms, r.memory_mb, r.max_memory_mb, r.environment, r.start, r.outcome, self.types[r.type_index])
+
+
+cdef class Meter:
+    """What is counted for one function and version. It outlives the lanes that an update replaces."""
+
+    def __init__(self, uint64_t records_max):
+        self.ledger = Ledger(records_max)
+        self.durations = Histogram()
+        self.inits = Histogram()
+        self.waits = Histogram()

@@ -1,0 +1,283 @@
+"""An environment's end of its function's region: claim an invocation, call the handler, put the answer back.
+
+Runs in the worker process. What a handler or the user's signal handlers raise below Exception (SystemExit,
+KeyboardInterrupt) passes through `serve` and ends the process, as in Lambda.
+"""
+
+import os
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.unicode cimport PyUnicode_DecodeASCII
+from engine._ext.kernel cimport (
+    monotonic_ns, peak_memory_kb, process_cpu_ns, read_all, unread_bytes, write_all
+)
+from engine._ext.layout cimport *
+from engine._ext.linux cimport Mapping
+from engine._ext.queue cimport (
+    ILLEGAL, NONE, claim_next, env_at, finish, flag_finished, may_spin, sleep_for_work, slot_at, spin_for_work
+)
+from engine._ext.result cimport write_uuid
+
+cdef enum:
+    ANSWER_MAX = 6291556
+    HOT_GAP_NS = 200000         # invocations that follow each other faster than this are worth spinning for
+    SAMPLE_MEMORY_NS = 20000    # how often peak memory and CPU time are read, at most
+    SAMPLE_CPU_NS = 1000000
+
+SOURCE = "ext/port.pyx"    # what a traceback calls this file
+
+
+cdef class LambdaContext:
+    """The object that a handler gets as its second argument."""
+    cdef public object function_name, function_version, memory_limit_in_mb, invoked_function_arn
+    cdef public object log_group_name, log_stream_name, client_context, tenant_id
+    cdef object own_id, own_identity, identity_document, make_identity, trace, log_sink
+    cdef uint64_t deadline_ns
+    cdef uint8_t raw_id[16]
+    cdef dict __dict__
+
+    @property
+    def aws_request_id(self) -> str:
+        cdef char text[36]
+        if self.own_id is None:
+            write_uuid(self.raw_id, text)
+            self.own_id = PyUnicode_DecodeASCII(text, 36, NULL)
+        return self.own_id
+
+    @aws_request_id.setter
+    def aws_request_id(self, object value) -> None:
+        self.own_id = value
+
+    @property
+    def identity(self) -> object:
+        if self.own_identity is None:
+            self.own_identity = self.make_identity(self.identity_document)
+        return self.own_identity
+
+    @identity.setter
+    def identity(self, object value) -> None:
+        self.own_identity = value
+
+    @property
+    def _epoch_deadline_time_in_ms(self) -> int:
+        import time
+        return time.time_ns() // 1000000 + self.get_remaining_time_in_millis()
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until the invocation times out; 0 when it should have."""
+        cdef uint64_t now_ns = monotonic_ns()
+        return <int64_t>((self.deadline_ns - now_ns) // 1000000) if self.deadline_ns > now_ns else 0
+
+    def w3c(self) -> dict:
+        """The W3C trace context that the caller sent."""
+        return dict(self.trace or {})
+
+    def log(self, object message) -> None:
+        """Write a message to the function's log."""
+        self.log_sink(str(message))
+
+    def __repr__(self) -> str:
+        names = ("aws_request_id", "log_group_name", "log_stream_name", "function_name", "memory_limit_in_mb",
+                 "function_version", "invoked_function_arn", "client_context", "identity", "tenant_id")
+        return f"{type(self).__name__}([{','.join(f'{name}={getattr(self, name)}' for name in names)}])"
+
+
+cdef class Port:
+    """One environment's place in a region.
+
+    `extras` turns the bytes that came beside an event into (client context, trace context, identity document, tenant).
+    `fault` turns an exception and a request id into (answer bytes, error type).
+    """
+    cdef Mapping mapping
+    cdef int index, event_fd, region_fd, log_fd, slot
+    cdef uint64_t word, timeout_ns, ended_ns, gap_ns, sampled_ns, cpu_sampled_ns, cpu_ns
+    cdef uint32_t memory_kb
+    cdef public object handler, unmarshal, marshal, fault, flush, extras, make_identity, log_sink, variables
+    cdef public str function_name, function_version, memory_limit_in_mb, invoked_function_arn
+    cdef public str log_group_name, log_stream_name
+    cdef LambdaContext context
+
+    def __init__(self, int region_fd, int index, int event_fd, int log_fd, uint64_t timeout_ns):
+        self.mapping = Mapping(region_fd)
+        if (<region_t*>self.mapping.base_ptr).magic != REGION_MAGIC or (<region_t*>self.mapping.base_ptr).abi != REGION_ABI:
+            raise RuntimeError("the shared region is of another version of the engine")
+        self.index = index
+        self.region_fd = region_fd
+        self.event_fd = event_fd
+        self.log_fd = log_fd
+        self.timeout_ns = timeout_ns
+        self.slot = -1
+        self.gap_ns = HOT_GAP_NS
+
+    def init_ended(self, uint64_t start_ns, bint failed, str error_type="") -> None:
+        """Tell the core that init is over; the environment takes invocations from now on, or ends."""
+        cdef env_t* record_ptr = env_at(self.mapping.base_ptr, self.index)
+        cdef bytes name = error_type.encode("ascii", "replace")[:TYPE_MAX]
+        memcpy(record_ptr.init_type, PyBytes_AS_STRING(name), len(name))
+        record_ptr.init_type_len = <uint32_t>len(name)
+        record_ptr.init_start_ns = start_ns
+        record_ptr.init_end_ns = monotonic_ns()
+        record_ptr.init_log_end = self.log_position()
+        store32(&record_ptr.init_state, INIT_FAILED if failed else INIT_OK)
+        flag_finished(self.mapping.base_ptr, self.index, self.event_fd)
+
+    def request_id(self) -> str:
+        """The id of the invocation under way; empty before the first."""
+        return "" if self.context is None else self.context.aws_request_id
+
+    def claim(self) -> bool:
+        """Wait for an invocation and claim it. False when this environment is to end instead."""
+        cdef int index = NONE
+        cdef char* base_ptr = self.mapping.base_ptr
+        cdef bint hot
+        while True:
+            if load32(&env_at(base_ptr, self.index).retire):
+                return False
+            index = claim_next(base_ptr, self.index, &self.word)
+            if index >= 0:
+                self.slot = index
+                return True
+            hot = self.gap_ns < HOT_GAP_NS
+            with nogil:
+                if index == ILLEGAL or not (hot and may_spin(base_ptr) and spin_for_work(base_ptr, self.index)):
+                    sleep_for_work(base_ptr, self.index)
+            PyErr_CheckSignals()
+
+    def serve(self) -> None:
+        """Take invocations until the core asks this environment to end."""
+        while self.slot >= 0 or self.claim():
+            self.run()
+
+    def begin(self) -> None:
+        """Stamp and read the invocation that was claimed, before there is a handler to run it."""
+        self.start(slot_at(self.mapping.base_ptr, self.slot))
+
+    def refuse(self, bytes answer not None, str error_type not None) -> None:
+        """End the claimed invocation with an error of the runtime's own."""
+        self.put(answer, error_type, True)
+
+    cdef bytes start(self, slot_t* slot_ptr):
+        """Stamp the claim, make the context, return the event's bytes."""
+        cdef uint64_t now_ns = monotonic_ns(), gap_ns
+        cdef uint32_t length = slot_ptr.in_len, extra = slot_ptr.in_extra_len
+        cdef LambdaContext context = LambdaContext.__new__(LambdaContext)
+        cdef bytes body
+        slot_ptr.claimed_ns = now_ns
+        if self.ended_ns:
+            gap_ns = now_ns - self.ended_ns
+            self.gap_ns = min((self.gap_ns * 7 + gap_ns) >> 3, <uint64_t>(HOT_GAP_NS * 2))
+        memcpy(context.raw_id, slot_ptr.request_id, 16)
+        context.function_name = self.function_name
+        context.function_version = self.function_version
+        context.memory_limit_in_mb = self.memory_limit_in_mb
+        context.invoked_function_arn = self.invoked_function_arn
+        context.log_group_name = self.log_group_name
+        context.log_stream_name = self.log_stream_name
+        context.make_identity = self.make_identity
+        context.log_sink = self.log_sink
+        context.deadline_ns = now_ns + self.timeout_ns
+        self.context = context
+        self.trace(context)
+        if slot_ptr.in_flags & IN_SPILLED:
+            body = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>length + extra)
+            if read_all(self.region_fd, PyBytes_AS_STRING(body), <size_t>length + extra,
+                        SPILL_OFFSET + <uint64_t>self.slot * SPAN):
+                raise OSError("the event cannot be read from shared memory")
+        else:
+            body = PyBytes_FromStringAndSize(<char*>slot_ptr.body, min(<uint64_t>length + extra, <uint64_t>INLINE_MAX))
+        if extra:
+            context.client_context, context.trace, context.identity_document, context.tenant_id = \
+                self.extras(body[length:])
+            body = body[:length]
+        return body
+
+    cdef int trace(self, LambdaContext context) except -1:
+        """A trace header of its own for each invocation, where the function and its SDK look for it."""
+        cdef char text[36]
+        cdef char header[75]
+        write_uuid(context.raw_id, text)
+        memcpy(header, b"Root=1-xxxxxxxx-xxxxxxxxxxxxxxxxxxxxxxxx;Parent=xxxxxxxxxxxxxxxx;Sampled=0", 74)
+        memcpy(header + 7, text, 8)
+        memcpy(header + 16, text + 9, 4)
+        memcpy(header + 20, text + 14, 4)
+        memcpy(header + 24, text + 19, 4)
+        memcpy(header + 28, text + 24, 12)
+        memcpy(header + 48, text + 24, 12)
+        memcpy(header + 60, text + 9, 4)
+        self.variables[b"_X_AMZN_TRACE_ID"] = PyBytes_FromStringAndSize(header, 74)
+        return 0
+
+    cdef int run(self) except -1:
+        cdef slot_t* slot_ptr = slot_at(self.mapping.base_ptr, self.slot)
+        cdef object answer
+        cdef str error_type = ""
+        try:
+            answer = self.marshal(self.handler(self.unmarshal(self.start(slot_ptr)), self.context))
+            if PyBytes_GET_SIZE(answer) > ANSWER_MAX:
+                answer = (b'{"errorType":"Function.ResponseSizeTooLarge","errorMessage":"Response payload size exceeded '
+                          b'maximum allowed payload size (6291556 bytes)."}')
+                error_type = "Function.ResponseSizeTooLarge"
+        except Exception as error:
+            answer, error_type = self.fault(error, self.context.aws_request_id)
+        self.flush()
+        self.put(answer, error_type, bool(error_type))
+        return 0
+
+    cdef int put(self, bytes answer, str error_type, bint failed) except -1:
+        """Write the answer and its stamps into the slot and announce it."""
+        cdef slot_t* slot_ptr = slot_at(self.mapping.base_ptr, self.slot)
+        cdef size_t length = PyBytes_GET_SIZE(answer), type_length = 0
+        cdef uint32_t flags = 0
+        cdef bytes kind
+        if failed:
+            flags = OUT_ERROR
+            kind = error_type.encode("ascii", "replace")[:TYPE_MAX]
+            type_length = len(kind)
+            answer = answer[:ANSWER_MAX] + kind
+            length = len(answer) - type_length
+        if length + type_length <= INLINE_MAX:
+            memcpy(slot_ptr.body, PyBytes_AS_STRING(answer), length + type_length)
+        else:
+            flags |= OUT_SPILLED
+            if write_all(self.region_fd, PyBytes_AS_STRING(answer), length + type_length,
+                         SPILL_OFFSET + <uint64_t>self.slot * SPAN):
+                raise OSError("the answer cannot be written to shared memory")
+        slot_ptr.out_len = <uint32_t>length
+        slot_ptr.out_type_len = <uint32_t>type_length
+        slot_ptr.out_flags = flags
+        slot_ptr.log_end = self.log_position()
+        self.ended_ns = monotonic_ns()
+        self.sample()
+        slot_ptr.memory_kb = self.memory_kb
+        slot_ptr.cpu_ns = self.cpu_ns
+        slot_ptr.done_ns = self.ended_ns
+        finish(self.mapping.base_ptr, self.index, self.slot, self.word, self.event_fd)
+        self.slot = -1
+        return 0
+
+    cdef uint64_t log_position(self) noexcept:
+        """How many bytes were ever written to the log pipe: see environment.pyx for the other half."""
+        cdef env_t* record_ptr = env_at(self.mapping.base_ptr, self.index)
+        cdef uint64_t before = 0, after
+        cdef int64_t unread = 0
+        cdef int tries
+        for tries in range(10000):
+            before = load64(&record_ptr.log_read)
+            unread = unread_bytes(self.log_fd)
+            after = load64(&record_ptr.log_read)
+            if before == after and before & 1 == 0:
+                break
+            relax()
+        return (before >> 1) + <uint64_t>max(unread, <int64_t>0)
+
+    cdef int sample(self) noexcept:
+        if self.ended_ns - self.sampled_ns >= SAMPLE_MEMORY_NS:
+            self.sampled_ns = self.ended_ns
+            self.memory_kb = peak_memory_kb()
+        if self.ended_ns - self.cpu_sampled_ns >= SAMPLE_CPU_NS:
+            self.cpu_sampled_ns = self.ended_ns
+            self.cpu_ns = process_cpu_ns()
+        return 0

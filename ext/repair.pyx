@@ -1,0 +1,319 @@
+"""What a supervisor does to a lane: admit and bury environments, sweep for what went wrong, end invocations itself.
+
+None of this is on the path of an invocation that goes well.
+"""
+
+from asyncio import InvalidStateError
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memset
+from engine._ext.environment cimport Environment, cut_text
+from engine._ext.kernel cimport monotonic_ns
+from engine._ext.lane cimport Lane, entry_t
+from engine._ext.layout cimport *
+from engine._ext.queue cimport *
+
+from engine._ext.linux import punch
+
+cdef enum:
+    TICK_LOG_BYTES = 1 << 20    # log bytes taken from one environment in one tick
+
+
+def admit(Lane lane, str stream, bint late=False) -> Environment:
+    """A record for an environment about to be forked. Raises OverflowError when the region holds no more."""
+    cdef int index
+    cdef Environment env
+    for index in range(len(lane.environments)):
+        if lane.environments[index] is None:
+            break
+    else:
+        index = len(lane.environments)
+        if index == ENVS:
+            raise OverflowError(f"{lane.name} has {ENVS} environments, the most that one version can have")
+        lane.environments.append(None)
+    lane.meter.serials += 1
+    env = Environment(index, lane.meter.serials, stream)
+    env.late = late
+    queue_admit(&lane.queue, index)
+    lane.environments[index] = env
+    lane.starting += 1
+    return env
+
+
+def retire(Lane lane, Environment env) -> None:
+    """Ask an environment to end as soon as it is idle. It takes no further invocation."""
+    if env.index >= 0:
+        store32(&env_at(lane.queue.base_ptr, env.index).retire, 1)
+        queue_call(&lane.queue, env.index)
+
+
+def init_error_type(Lane lane, Environment env) -> str:
+    """What an environment whose init failed says was the reason: its own words, cut to TYPE_MAX bytes."""
+    cdef env_t* record_ptr
+    if env.index < 0:
+        return ""
+    record_ptr = env_at(lane.queue.base_ptr, env.index)
+    return record_ptr.init_type[:min(record_ptr.init_type_len, TYPE_MAX)].decode("ascii", "replace")
+
+
+def take_output(Lane lane, Environment env) -> bytes:
+    """What an environment printed that belongs to no invocation: during its init, or after its last answer."""
+    cdef uint64_t dropped
+    lane.read_log(env, env.log_taken + TICK_LOG_BYTES)
+    return cut_text(env, env.log_taken, &dropped)
+
+
+def take_init_output(Lane lane, Environment env) -> bytes:
+    """What an environment printed before its init ended."""
+    cdef uint64_t dropped, end
+    if env.index < 0:
+        return b""
+    end = env_at(lane.queue.base_ptr, env.index).init_log_end
+    lane.read_log(env, end)
+    return cut_text(env, end, &dropped)
+
+
+def pump_logs(Lane lane) -> int:
+    """Take what environments have printed meanwhile, so that a full pipe holds nobody up. Bytes taken."""
+    cdef Environment env
+    cdef uint64_t taken = 0
+    for env in lane.environments:
+        if env is not None:
+            taken += lane.read_log(env, env.log_taken + TICK_LOG_BYTES)
+    return taken
+
+
+def bury(Lane lane, Environment env) -> list:
+    """Take an environment that is gone out of the lane: its last answers are settled, slots it held are freed.
+
+    Returns the slots of invocations it died on: the caller ends each with `fail`.
+    """
+    cdef int index, number = env.index
+    cdef slot_t* slot_ptr
+    cdef uint64_t word
+    lost = []
+    if number < 0:
+        return lost
+    if is_live(&lane.queue, number):
+        lane.drain_environment(env, SLOTS)
+    for index in range(lane.used_top):
+        slot_ptr = slot_at(lane.queue.base_ptr, index)
+        word = load64(&slot_ptr.word)
+        if lane.entries[index].held and lane.entries[index].owner == number:
+            lane.entries[index].held = False
+            lane.free_slot(index)
+        elif lane.entries[index].outstanding and word_phase(word) in (CLAIMED, DONE) and word_owner(word) == number:
+            if word_phase(word) == CLAIMED or not is_live(&lane.queue, number) or not lane.settle(env, index):
+                lost.append(index)
+    queue_forget(&lane.queue, number)
+    leave(lane, env)
+    return lost
+
+
+cdef int leave(Lane lane, Environment env) except -1:
+    lane.environments[env.index] = None
+    env.index = -1
+    if env.is_ready:
+        lane.ready -= 1
+    else:
+        lane.starting -= 1
+    return 0
+
+
+def outstanding_slots(Lane lane) -> list:
+    """Slots whose invocation nobody has answered yet."""
+    return [index for index in range(lane.used_top) if lane.entries[index].outstanding]
+
+
+def request_id(Lane lane, int index) -> bytes:
+    """The 16 bytes of the request id in a slot, from private memory."""
+    return <bytes>lane.entries[index].request_id[:16]
+
+
+def fail(Lane lane, Environment env, int index, bytes payload, int outcome, str error_type, *, bint hold=False,
+         bint whole_timeout=False, uint32_t memory_kb=0) -> None:
+    """End an invocation with the core's own answer.
+
+    `hold` keeps the slot out of use until its owner is buried, for it may still write there. `whole_timeout` reports the
+    function's time limit as its duration, to the nanosecond.
+    """
+    cdef entry_t* entry_ptr = &lane.entries[index]
+    cdef uint64_t now_ns = monotonic_ns()
+    cdef uint64_t claimed_ns = entry_ptr.claimed_ns
+    if claimed_ns == 0:
+        claimed_ns = claimed_at(lane, index, now_ns)
+    if env is None:
+        env = Environment(-1, 0, "")
+        env.served = 1
+    if hold:
+        entry_ptr.held = True
+        entry_ptr.owner = env.index
+    lane.read_log(env, env.log_taken + TICK_LOG_BYTES)
+    lane.answer(env, index, payload, outcome, error_type, claimed_ns,
+                claimed_ns + lane.timeout_ns if whole_timeout else max(now_ns, claimed_ns), memory_kb, env.log_taken)
+
+
+cdef uint64_t claimed_at(Lane lane, int index, uint64_t now_ns) noexcept:
+    """When a slot was claimed, by its owner's stamp where that is possible at all."""
+    cdef uint64_t stamp_ns = slot_at(lane.queue.base_ptr, index).claimed_ns
+    return stamp_ns if lane.entries[index].published_ns <= stamp_ns <= now_ns else now_ns
+
+
+def sweep(Lane lane, uint64_t now_ns) -> list:
+    """Look at every outstanding slot. Returns [(environment, slot)] of invocations over their time limit.
+
+    Repairs on the way what a killed or hostile environment can leave: slots that are READY and in no ring, answers that
+    were never announced, sleepers whose bit was lost. A word that nobody honest writes poisons the region.
+    """
+    cdef uint64_t hinted[SLOT_WORDS]
+    cdef uint64_t word, position = load64(&lane.queue.head_ptr.ready_head)
+    cdef int index, owner, waiting = 0
+    cdef Environment env
+    overdue, busy = [], set()
+    if lane.queue.tail - position > READY_CAP:
+        lane.poison()
+        return overdue
+    memset(hinted, 0, sizeof(hinted))
+    while position != lane.queue.tail:
+        index = <int>(load64(ready_at(lane.queue.base_ptr, position)) & (SLOTS - 1))
+        hinted[index >> 6] |= <uint64_t>1 << (index & 63)
+        position += 1
+    for index in range(lane.used_top):
+        if not lane.entries[index].outstanding:
+            continue
+        word = load64(&slot_at(lane.queue.base_ptr, index).word)
+        owner = word_owner(word)
+        if word_generation(word) != lane.entries[index].generation or word_phase(word) not in (READY, CLAIMED, DONE):
+            lane.poison()
+            return overdue
+        if word_phase(word) == READY:
+            waiting += 1
+            if not (hinted[index >> 6] >> (index & 63)) & 1 and queue_append(&lane.queue, index) < 0:
+                lane.poison()
+                return overdue
+            continue
+        if owner >= len(lane.environments) or lane.environments[owner] is None:
+            lane.poison()
+            return overdue
+        env = lane.environments[owner]
+        busy.add(owner)
+        if not is_live(&lane.queue, owner):
+            continue    # condemned: its end is under way
+        if lane.entries[index].owner != owner:
+            lane.entries[index].owner = owner
+            lane.entries[index].claimed_ns = claimed_at(lane, index, now_ns)
+        if word_phase(word) == CLAIMED and now_ns - lane.entries[index].claimed_ns >= lane.timeout_ns:
+            overdue.append((env, index))
+        elif word_phase(word) == DONE:
+            unannounced(lane, env, index)
+            if lane.poisoned:
+                return overdue
+    if waiting and lane.ready > len(busy):
+        for env in lane.environments:
+            if env is not None and env.is_ready and env.index not in busy and is_live(&lane.queue, env.index):
+                queue_call(&lane.queue, env.index)
+    return overdue
+
+
+cdef int unannounced(Lane lane, Environment env, int index) except -1:
+    """A slot is DONE. The second time that it is seen so, its owner has had a whole tick to announce it."""
+    cdef uint64_t generation = lane.entries[index].generation
+    if not lane.entries[index].done_seen:
+        lane.entries[index].done_seen = True
+        return 0
+    lane.drain_environment(env, SLOTS)
+    if lane.entries[index].outstanding and lane.entries[index].generation == generation:
+        lane.condemn(env)
+    return 0
+
+
+def longest_running_ns(Lane lane, uint64_t now_ns) -> int:
+    """For how long the invocation that runs longest has been running."""
+    cdef uint64_t longest = 0
+    cdef int index
+    for index in range(lane.used_top):
+        if (lane.entries[index].outstanding
+                and word_phase(load64(&slot_at(lane.queue.base_ptr, index).word)) == CLAIMED):
+            longest = max(longest, now_ns - claimed_at(lane, index, now_ns))
+    return longest
+
+
+def ring(Lane lane) -> None:
+    """Wake environments for what waits in the ready ring."""
+    lane.ring()
+
+
+def reject_waiting(Lane lane, object error) -> int:
+    """Give up on invocations that no environment has taken: their callers get this exception. How many."""
+    cdef int index, rejected = 0
+    cdef uint64_t ready_word
+    for index in range(lane.used_top):
+        ready_word = make_word(READY, 0, lane.entries[index].generation)
+        if (lane.entries[index].outstanding and cas64(&slot_at(lane.queue.base_ptr, index).word, ready_word,
+                                                      make_word(FREE, 0, lane.entries[index].generation))):
+            waiter = lane.waiters[index]
+            lane.waiters[index] = None
+            lane.entries[index].outstanding = False
+            lane.free_slot(index)
+            turn_away(lane, waiter, error)
+            rejected += 1
+    while lane.pending:
+        turn_away(lane, lane.pending.popleft()[3], error)
+        rejected += 1
+    return rejected
+
+
+def abandon(Lane lane, object error) -> None:
+    """The engine closes: every caller still waiting gets this exception, whatever became of its invocation."""
+    cdef int index
+    reject_waiting(lane, error)
+    for index in outstanding_slots(lane):
+        waiter = lane.waiters[index]
+        lane.waiters[index] = None
+        lane.entries[index].outstanding = False
+        turn_away(lane, waiter, error)
+
+
+cdef int turn_away(Lane lane, object waiter, object error) except -1:
+    lane.outstanding -= 1
+    lane.quota.used -= 1
+    if waiter is not None:
+        try:
+            waiter.set_exception(error)
+        except InvalidStateError:   # the caller stopped waiting
+            pass
+    return 0
+
+
+def idle_environments(Lane lane) -> list:
+    """Environments that are ready and hold no slot, least recently used first."""
+    cdef int index
+    cdef uint64_t word
+    busy = set()
+    for index in range(lane.used_top):
+        if lane.entries[index].outstanding or lane.entries[index].held:
+            word = load64(&slot_at(lane.queue.base_ptr, index).word)
+            if word_phase(word) == CLAIMED:
+                busy.add(word_owner(word))
+    idle = [env for env in lane.environments if env is not None and env.is_ready and env.index not in busy]
+    idle.sort(key=lambda env: env.used_ns)
+    return idle
+
+
+def reset(Lane lane) -> list:
+    """Give a poisoned lane a fresh region; what waited for a slot is published there. Returns the environments of the
+    old one: the caller ends them. Every outstanding invocation must have been ended with `fail` before."""
+    cdef Environment env
+    old = [env for env in lane.environments if env is not None]
+    for env in old:
+        leave(lane, env)
+    lane.format()
+    lane.pump()
+    return old
+
+
+def trim(Lane lane) -> None:
+    """Give spill space back that a quiet lane no longer needs."""
+    if lane.spilled_bytes > 0 and lane.outstanding == 0:
+        punch(lane.region_fd, SPILL_OFFSET, REGION_BYTES - SPILL_OFFSET)
+        lane.spilled_bytes = 0

@@ -1,0 +1,99 @@
+"""`InvokeResult`: what one invocation gave. Values that few callers read are rendered when they are read."""
+
+from libc.string cimport memcpy
+from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.unicode cimport PyUnicode_DecodeASCII
+
+cdef const char* HEX = b"0123456789abcdef"
+STARTS = ("cold", "warm", "provisioned", "snapshot")
+OUTCOMES = ("ok", "error", "timeout", "exit", "oom", "init")
+
+
+cdef void write_uuid(const uint8_t* raw_ptr, char* text_ptr) noexcept nogil:
+    """36 characters of a UUID's text."""
+    cdef int i, at = 0
+    for i in range(16):
+        if i == 4 or i == 6 or i == 8 or i == 10:
+            text_ptr[at] = c"-"
+            at += 1
+        text_ptr[at] = HEX[raw_ptr[i] >> 4]
+        text_ptr[at + 1] = HEX[raw_ptr[i] & 15]
+        at += 2
+
+
+def uuid_text(bytes raw not None) -> str:
+    """The text of a request id given as 16 bytes."""
+    cdef char text[36]
+    if len(raw) != 16:
+        raise ValueError(f"a request id is 16 bytes, not {len(raw)}")
+    write_uuid(<const uint8_t*>PyBytes_AS_STRING(raw), text)
+    return PyUnicode_DecodeASCII(text, 36, NULL)
+
+
+cdef class InvokeResult:
+    """What one invocation gave.
+
+    payload: the answer, JSON as the function's runtime wrote it. status_code: 200 (202 for an event, 204 for a dry
+    run). function_error: None, or "Unhandled" when the function failed, and `payload` then describes the error.
+    billed_ms, memory_mb, max_memory_mb: as in the REPORT line. log_tail: the last 4 KB of this invocation's log when it
+    was asked for.
+    """
+
+    @staticmethod
+    def receipt(int status_code, bytes raw_id not None, str executed_version, int memory_mb) -> InvokeResult:
+        """The result of an invocation that runs later or not at all."""
+        cdef InvokeResult result = InvokeResult.__new__(InvokeResult)
+        result.payload = b""
+        result.status_code = status_code
+        result.executed_version = executed_version
+        result.memory_mb = memory_mb
+        result.start_code = WARM
+        memcpy(result.raw_id, PyBytes_AS_STRING(raw_id), 16)
+        return result
+
+    def json(self) -> object:
+        """The payload as a Python value. Raises ValueError when it is not JSON."""
+        import orjson
+        try:
+            return orjson.loads(self.payload)
+        except orjson.JSONDecodeError:
+            import json  # NaN and lone surrogates, which Lambda lets through
+            return json.loads(self.payload)
+
+    @property
+    def request_id(self) -> str:
+        cdef char text[36]
+        if self.text_id is None:
+            write_uuid(self.raw_id, text)
+            self.text_id = PyUnicode_DecodeASCII(text, 36, NULL)
+        return self.text_id
+
+    @property
+    def start(self) -> str:
+        """"cold", "warm", "provisioned" or "snapshot"."""
+        return STARTS[self.start_code]
+
+    @property
+    def outcome(self) -> str:
+        """"ok", "error", "timeout", "exit", "oom" or "init"."""
+        return OUTCOMES[self.outcome_code]
+
+    @property
+    def duration_ms(self) -> float:
+        """From the environment taking the invocation to its answer, in milliseconds."""
+        return self.duration_ns / 1e6
+
+    @property
+    def init_ms(self) -> float | None:
+        """What starting the environment and the function's init code took; None for a warm start."""
+        return self.init_ns / 1e6 if self.init_ns else None
+
+    @property
+    def queued_ms(self) -> float:
+        """From being accepted to being taken by an environment, in milliseconds."""
+        return self.queued_ns / 1e6
+
+    def __repr__(self) -> str:
+        failed = f" {self.function_error}" if self.function_error else ""
+        return (f"<InvokeResult {self.status_code}{failed} {self.request_id} {self.start} "
+                f"{self.duration_ms:.2f} ms, {len(self.payload)} bytes>")
