@@ -26,6 +26,9 @@ from .sandbox.choose import choose
 from .store.source import Progress
 
 Code: TypeAlias = "str | os.PathLike[str] | bytes"
+BlockingInvoke: TypeAlias = (
+    "Callable[[str, object, str | None, str, Mapping[str, object] | str | None, bool], InvokeResult]"
+)
 TICK_S = 0.01
 
 
@@ -176,6 +179,35 @@ class Engine:
         if type(answer) is InvokeResult:
             return answer
         return await answer  # type: ignore[misc,no-any-return]
+
+    def blocking_invoke(self) -> BlockingInvoke:
+        """What `engine.sync` calls from any thread, with the arguments of `invoke` in order."""
+        control, scheduler = self._opened(), self._scheduler
+        lane_of, call = control.dispatch.lane, scheduler.call_blocking
+
+        def invoke(
+            name: str,
+            payload: object,
+            qualifier: str | None,
+            invocation_type: str,
+            client_context: Mapping[str, object] | str | None,
+            log_tail: bool,
+        ) -> InvokeResult:
+            body = payload if type(payload) is bytes else encode_payload(payload)
+            if len(body) > config.EVENT_MAX_BYTES:
+                raise too_large(len(body))
+            extra = b"" if client_context is None else encode_extra(client_context)
+            lane = lane_of(name, qualifier)
+            if invocation_type != "RequestResponse":
+                return control.receipt(lane, invocation_type, scheduler.new_request_id())
+            try:
+                return call(lane, body, extra, log_tail)
+            except errors.EngineClosedError:
+                if not lane.closed or scheduler.closed:
+                    raise
+                return call(lane_of(name, qualifier), body, extra, log_tail)  # it was updated in that instant
+
+        return invoke
 
     # --- functions ----------------------------------------------------------------------------------------------------
 

@@ -143,23 +143,26 @@ cdef class Lane:
         self.spilled_bytes += PyBytes_GET_SIZE(payload) + PyBytes_GET_SIZE(extra)
         return 0
 
-    cdef void ring(self) noexcept:
-        """Wake an environment, unless one that is awake will be there sooner than a sleeper could be."""
+    cdef bint ring(self) noexcept:
+        """Wake an environment, unless one that is awake will be there sooner than a sleeper could be.
+
+        Whether one was woken.
+        """
         cdef int w, asleep = 0
         cdef uint64_t bits
         if self.ready == 0:
-            return
+            return False
         fence()
         for w in range(self.queue.words):
             if load64(&self.queue.head_ptr.spinning[w]) & self.queue.live[w]:
-                return
+                return False
             bits = load64(&self.queue.head_ptr.sleeping[w]) & self.queue.live[w]
             asleep += count_bits(bits)
         if asleep == 0:
-            return
+            return False
         if asleep < self.ready and self.outstanding * self.longest_ns < HURRY_NS * <double>(self.ready - asleep):
-            return
-        queue_wake(&self.queue)
+            return False
+        return queue_wake(&self.queue) >= 0
 
     cdef int pump(self) except -1:
         """Publish what waited for a slot."""

@@ -69,7 +69,7 @@ cdef class Scheduler:
     cdef public object on_demand        # called with a lane that wants environments
     cdef public object new_future, call_soon
     cdef public bint watched, closed
-    cdef bint lambda_scaling, draining, polling, may_spin
+    cdef bint lambda_scaling, draining, polling, may_spin, woke
     cdef readonly int spinning
     cdef int epoll_fd
     cdef int pid
@@ -176,7 +176,7 @@ cdef class Scheduler:
             lane.quota.used -= 1
             lane.outstanding -= 1
             raise
-        lane.ring()
+        self.woke = lane.ring()
         if not lane.active or not self.watched:
             self.rouse(lane)
         if lane.outstanding > lane.ready + lane.starting and not lane.demanded and self.wants_more(lane):
@@ -323,7 +323,7 @@ cdef class Scheduler:
         cdef epoll_event events[EVENTS]
         cdef uint64_t stop_ns = 0
         cdef int others = self.epoll_fd if len(self.active) > 1 else -1
-        if self.spins(lane):
+        if self.spins(lane) and not self.woke:
             stop_ns = monotonic_ns() + min(<uint64_t>(lane.turnaround_ns * 2) + 20000, <uint64_t>SPIN_MOST_NS)
         while True:
             self.drain_all()

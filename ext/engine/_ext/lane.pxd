@@ -57,7 +57,7 @@ cdef class Lane:
     cdef int spill(self, int index, bytes payload, bytes extra) except -1
     cdef int enter(self, const uint8_t* request_id, bytes payload, bytes extra, object waiter, bint wants_tail,
                    uint64_t since_ns) except -1
-    cdef void ring(self) noexcept
+    cdef bint ring(self) noexcept
     cdef int drain(self, int budget) except -1
     cdef int drain_environment(self, Environment env, int budget) except -1
     cdef int settle(self, Environment env, int index) except -1

@@ -1,0 +1,180 @@
+"""F5: the engine for blocking programs: the same names as `engine.Engine`, called from any thread.
+
+A helper thread with an event loop of its own looks after environments, deadlines and the control plane. It is not on the
+path of an invocation: the calling thread publishes it, waits for it and takes the answer itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+import uvloop
+
+from . import app, errors
+from ._ext.result import InvokeResult
+from .model import Alias, FunctionConfiguration, LogEvent
+from .records.statistics import BillTable
+
+T = TypeVar("T")
+
+
+class _LoopEngine(app.Engine):
+    """The engine that the helper thread runs: answers are drained by the threads that wait for them."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._drains_on_loop = False
+
+
+class Engine:
+    """AWS Lambda on this host, for programs that block.
+
+        with Engine() as engine:
+            engine.create_function("hello", code="src/", handler="app.handler", runtime="python3.11")
+            result = engine.invoke("hello", {"name": "Ada"})
+
+    Arguments as for `engine.Engine`. Any number of threads may call at once.
+    """
+
+    def __init__(self, data_dir: str | os.PathLike[str] | None = None, **settings: Any) -> None:
+        self._engine = _LoopEngine(data_dir, **settings)
+        self._thread: threading.Thread | None = None
+        self._invoke: app.BlockingInvoke | None = None
+
+    def __enter__(self) -> Engine:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Start the helper thread and the engine. Raises WorkerStartError, SandboxUnavailableError."""
+        if self._thread is not None:
+            raise errors.EngineError("this engine is open already")
+        started = threading.Event()
+        self._thread = threading.Thread(target=self._run_loop, args=(started,), name="engine", daemon=True)
+        self._thread.start()
+        started.wait()
+        try:
+            self._wait(self._engine.open())
+        except BaseException:
+            self._stop_loop()
+            raise
+        self._invoke = self._engine.blocking_invoke()
+
+    def close(self) -> None:
+        """End every environment. Threads that still wait get EngineClosedError. Idempotent."""
+        if self._thread is None:
+            return
+        self._invoke = None
+        try:
+            self._wait(self._engine.close())
+        finally:
+            self._stop_loop()
+
+    def invoke(
+        self,
+        name: str,
+        payload: object = None,
+        *,
+        qualifier: str | None = None,
+        invocation_type: Literal["RequestResponse", "DryRun", "Event"] = "RequestResponse",
+        client_context: Mapping[str, object] | str | None = None,
+        log_tail: bool = False,
+    ) -> InvokeResult:
+        """Run a function and wait for its answer; see `engine.Engine.invoke`."""
+        invoke = self._invoke
+        if invoke is None:
+            raise errors.EngineClosedError("the engine is not open: use `with Engine() as engine`")
+        return invoke(name, payload, qualifier, invocation_type, client_context, log_tail)
+
+    def create_function(
+        self, name: str, *, code: app.Code, handler: str, layers: Sequence[app.Code] = (), **settings: Any
+    ) -> FunctionConfiguration:
+        """Deploy a function; see `engine.Engine.create_function`."""
+        return self._wait(self._engine.create_function(name, code=code, handler=handler, layers=layers, **settings))
+
+    def update_function_code(
+        self, name: str, *, code: app.Code, revision_id: str | None = None
+    ) -> FunctionConfiguration:
+        """Give `$LATEST` new code."""
+        return self._wait(self._engine.update_function_code(name, code=code, revision_id=revision_id))
+
+    def update_function_configuration(self, name: str, **changes: Any) -> FunctionConfiguration:
+        """Change settings of `$LATEST`; see `engine.Engine.update_function_configuration`."""
+        return self._wait(self._engine.update_function_configuration(name, **changes))
+
+    def delete_function(self, name: str, *, qualifier: str | None = None) -> None:
+        """Delete a function, or one published version of it."""
+        self._wait(self._engine.delete_function(name, qualifier=qualifier))
+
+    def get_function(self, name: str, *, qualifier: str | None = None) -> FunctionConfiguration:
+        """The configuration that a name leads to."""
+        return self._wait(self._engine.get_function(name, qualifier=qualifier))
+
+    def list_functions(self) -> list[FunctionConfiguration]:
+        """`$LATEST` of every function, by name."""
+        return self._wait(self._engine.list_functions())
+
+    def publish_version(self, name: str, *, description: str | None = None) -> FunctionConfiguration:
+        """Freeze `$LATEST` under the next number."""
+        return self._wait(self._engine.publish_version(name, description=description))
+
+    def create_alias(self, name: str, alias: str, function_version: str, *, description: str = "") -> Alias:
+        """Name a version."""
+        return self._wait(self._engine.create_alias(name, alias, function_version, description=description))
+
+    def update_alias(
+        self, name: str, alias: str, *, function_version: str | None = None, description: str | None = None
+    ) -> Alias:
+        """Have an alias name another version."""
+        return self._wait(
+            self._engine.update_alias(name, alias, function_version=function_version, description=description)
+        )
+
+    def put_function_concurrency(self, name: str, reserved: int) -> None:
+        """Reserve concurrency for one function; 0 stops it."""
+        self._wait(self._engine.put_function_concurrency(name, reserved))
+
+    def delete_function_concurrency(self, name: str) -> None:
+        """Give a function's reservation back."""
+        self._wait(self._engine.delete_function_concurrency(name))
+
+    def logs(
+        self, name: str, *, qualifier: str | None = None, request_id: str | None = None, limit: int | None = None
+    ) -> list[LogEvent]:
+        """The log of a function, oldest first."""
+        return self._wait(self._engine.logs(name, qualifier=qualifier, request_id=request_id, limit=limit))
+
+    def stats(self, name: str | None = None) -> dict[str, Any]:
+        """Counts, durations and environments per function and version."""
+        return self._wait(self._engine.stats(name))
+
+    def bill(self, *, by: Literal["function", "version", "day"] = "function") -> BillTable:
+        """What AWS would charge for everything since the engine opened."""
+        return self._wait(self._engine.bill(by=by))
+
+    def _run_loop(self, started: threading.Event) -> None:
+        loop = self._loop = uvloop.new_event_loop()
+        asyncio.set_event_loop(loop)
+        loop.call_soon(started.set)
+        loop.run_forever()
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+    def _stop_loop(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            thread.join()
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._thread is None:
+            work.close()
+            raise errors.EngineClosedError("the engine is not open: use `with Engine() as engine`")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
