@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import orjson
 
@@ -23,12 +23,13 @@ from .core.supervisor import Supervisor
 from .model import Alias, FunctionConfiguration, LogEvent
 from .records import statistics
 from .sandbox.choose import choose
-from .store.source import Progress
+from .store.build import Progress
 
 Code: TypeAlias = "str | os.PathLike[str] | bytes"
 BlockingInvoke: TypeAlias = (
     "Callable[[str, object, str | None, str, Mapping[str, object] | str | None, bool], InvokeResult]"
 )
+T = TypeVar("T")
 TICK_S = 0.01
 
 
@@ -322,7 +323,7 @@ class Engine:
             raise errors.EngineClosedError("the engine is not open: use `async with Engine() as engine`")
         return self._control
 
-    async def _in_thread(self, call: Callable[..., Callable[[], Any]], *arguments: Any) -> Any:
+    async def _in_thread(self, call: Callable[..., Callable[[], T]], *arguments: Any) -> T:
         """Control-plane work reads and writes files: off the loop, then the rest on it."""
         finish = await asyncio.to_thread(call, *arguments)
         return finish()
@@ -350,10 +351,14 @@ class Engine:
             self._timers[0] = self._loop.call_later(TICK_S, self._tick)
 
     def _tick(self) -> None:
-        if self._supervisor.tick():
-            self._timers[0] = self._loop.call_later(TICK_S, self._tick)
-        else:
-            self._scheduler.watched = False
+        goes_on = True
+        try:
+            goes_on = self._supervisor.tick()
+        finally:  # deadlines are kept whatever one tick ran into
+            if goes_on:
+                self._timers[0] = self._loop.call_later(TICK_S, self._tick)
+            else:
+                self._scheduler.watched = False
 
     def _keep_house(self) -> None:
         wait_ns = self._supervisor.retire_idle(time.monotonic_ns(), int(self._settings.keep_alive_s * 1e9))

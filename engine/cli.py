@@ -53,7 +53,9 @@ def run(
     """
     warnings.showwarning = _show_warning
     try:
-        failed = _run(target, _read_event(event), runtime, memory, timeout, _parse_variables(variables), repeat, as_json)
+        failed = _run(
+            target, _read_event(event), runtime, memory, timeout, _parse_variables(variables), repeat, as_json
+        )
     except errors.EngineError as error:
         raise click.ClickException(f"{type(error).__name__}: {error}") from error
     sys.exit(1 if failed else 0)

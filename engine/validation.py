@@ -27,6 +27,7 @@ ALIAS_PATTERN: Final = r"(?!^[0-9]+$)([a-zA-Z0-9-_]+)"
 HANDLER_PATTERN: Final = r"[^\s]+"
 ROLE_PATTERN: Final = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
 ENVIRONMENT_NAME_PATTERN: Final = r"[a-zA-Z]([a-zA-Z0-9_])+"
+ENVIRONMENT_NAME_TAKEN: Final = r"[a-zA-Z][a-zA-Z0-9_]*"  # one letter too, which Lambda refuses and programs use
 
 FUNCTION_NAME_MAX: Final = 64
 FUNCTION_REFERENCE_MAX: Final = 256  # NamespacedFunctionName: a full ARN with name and alias at their longest fits
@@ -213,7 +214,7 @@ def _environment_problems(environment: Mapping[object, object]) -> Iterator[str]
         if not isinstance(name, str) or not isinstance(value, str):
             odd, what = (name, "a key") if not isinstance(name, str) else (value, f"the value of {_shown(name)}")
             yield f"Value of type {type(odd).__name__} at 'environment.variables': {what} must be str"
-        elif name not in RESERVED_ENVIRONMENT and not re.fullmatch(ENVIRONMENT_NAME_PATTERN, name, re.ASCII):
+        elif name not in RESERVED_ENVIRONMENT and not re.fullmatch(ENVIRONMENT_NAME_TAKEN, name, re.ASCII):
             constraint = f"Map keys must satisfy constraint: [{_must_match(ENVIRONMENT_NAME_PATTERN)}]"
             yield _violation(name, "environment.variables", constraint)
         elif "\0" in value or not _is_unicode(value):

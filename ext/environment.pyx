@@ -5,12 +5,14 @@ position as "bytes the core has taken + bytes still in the pipe" and puts it int
 exactly one invocation however late the core reads it. The core brackets each read with an odd value in `log_read`; the
 environment looks before and after it asks the kernel, and asks again when a read came between.
 
-Text over the limit is read and dropped, so that a flood costs its function time and the host no memory.
+Text over the limit is read and dropped, so that a flood costs its function time and the host no memory. What is held
+lies in the order of its bytes: a gap (`log_skipped`), text, a gap (`log_dropped`). While the second gap is open nothing
+is kept; the cut that uses the text up makes it the first, so a flood never moves bytes between invocations.
 """
 
 from libc.errno cimport EINTR, errno
 from libc.stdint cimport uint64_t
-from engine._ext.kernel cimport monotonic_ns
+from engine._ext.kernel cimport monotonic_ns, ring_bell
 from engine._ext.layout cimport store64
 from engine._ext.result cimport InvokeResult
 
@@ -26,6 +28,9 @@ cdef char chunk[LOG_CHUNK]
 cdef class Waiter:
     """A blocked thread's place to be told its answer."""
 
+    def __cinit__(self):
+        self.bell_fd = -1
+
     def park(self) -> object:
         """A held lock that is released when the answer is here or the thread must look itself."""
         if self.lock is None:
@@ -37,6 +42,8 @@ cdef class Waiter:
     def nudge(self) -> None:
         if self.lock is not None and self.lock.locked():
             self.lock.release()
+        if self.bell_fd >= 0:
+            ring_bell(self.bell_fd)
 
     def set_result(self, InvokeResult result) -> None:
         self.result = result
@@ -69,11 +76,13 @@ cdef class Environment:
 cdef uint64_t drain_pipe(Environment env, uint64_t* counter_ptr, uint64_t upto, uint64_t limit) except *:
     """Read until `upto` bytes in all are taken or the pipe is empty; the number of bytes read."""
     cdef ssize_t got
-    cdef uint64_t room, before = env.log_taken
+    cdef uint64_t room, wanted, before = env.log_taken
     while env.log_taken < upto and env.log_fd >= 0:
         if counter_ptr != NULL:
             store64(counter_ptr, env.log_taken * 2 + 1)
-        got = read(env.log_fd, chunk, LOG_CHUNK)
+        room = limit - len(env.log_text) if <uint64_t>len(env.log_text) < limit and env.log_dropped == 0 else 0
+        wanted = LOG_CHUNK if room >= LOG_CHUNK else min(upto - env.log_taken, <uint64_t>LOG_CHUNK)
+        got = read(env.log_fd, chunk, wanted)
         if got > 0:
             env.log_taken += got
         if counter_ptr != NULL:
@@ -82,7 +91,6 @@ cdef uint64_t drain_pipe(Environment env, uint64_t* counter_ptr, uint64_t upto, 
             continue
         if got <= 0:
             break
-        room = limit - len(env.log_text) if <uint64_t>len(env.log_text) < limit else 0
         if <uint64_t>got <= room:
             env.log_text += chunk[:got]
         else:
@@ -93,13 +101,20 @@ cdef uint64_t drain_pipe(Environment env, uint64_t* counter_ptr, uint64_t upto, 
 
 cdef bytes cut_text(Environment env, uint64_t upto, uint64_t* dropped_ptr):
     """The text that was written before the absolute byte `upto` and belongs to nobody yet."""
-    cdef uint64_t wanted, kept = len(env.log_text)
+    cdef uint64_t wanted, skipped, lost
     cdef bytes text
     upto = min(upto, env.log_taken)
     wanted = upto - env.log_start if upto > env.log_start else 0
     env.log_start = max(upto, env.log_start)
+    skipped = min(wanted, env.log_skipped)
+    wanted -= skipped
     text = bytes(env.log_text[:wanted])
     del env.log_text[:wanted]
-    dropped_ptr[0] = wanted - len(text)
-    env.log_dropped -= min(env.log_dropped, dropped_ptr[0])
+    lost = min(wanted - len(text), env.log_dropped)
+    env.log_skipped -= skipped
+    env.log_dropped -= lost
+    if not env.log_text:
+        env.log_skipped += env.log_dropped
+        env.log_dropped = 0
+    dropped_ptr[0] = skipped + lost
     return text

@@ -23,6 +23,7 @@ from engine._ext.linux import create_region
 cdef enum:
     ANSWER_MAX = 6291556
     HURRY_NS = 50000        # about what waking an idle CPU costs
+    PIPE_MOST = 1 << 20     # what a pipe can hold at most
 
 
 cdef class Quota:
@@ -48,7 +49,6 @@ cdef class Lane:
         self.log_limit = log_limit
         self.spin_ns = <uint32_t>(spin_us * 1000)
         self.spin_limit = spin_limit
-        self.cpu_share = 1.0
         self.cold_ns = 3e6
         self.region_fd = self.event_fd = -1
         self.event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -77,6 +77,7 @@ cdef class Lane:
         self.ready = self.starting = 0
         self.waiters = [None] * SLOTS
         self.poisoned = False
+        self.epoch += 1
 
     def close(self) -> None:
         """Close its descriptors. The mapping goes with the object: a thread may still be looking at it."""
@@ -169,9 +170,29 @@ cdef class Lane:
         cdef bytes request_id
         while self.pending and self.free_count and not self.poisoned:
             request_id, payload, extra, waiter, wants_tail, since_ns = self.pending.popleft()
-            self.enter(<const uint8_t*>PyBytes_AS_STRING(request_id), payload, extra, waiter, wants_tail, since_ns)
+            try:
+                self.enter(<const uint8_t*>PyBytes_AS_STRING(request_id), payload, extra, waiter, wants_tail, since_ns)
+            except OSError as error:
+                self.turn_away(waiter, error)
             self.ring()
         return 0
+
+    cdef int turn_away(self, object waiter, object error) except -1:
+        """An accepted invocation will not run: its caller gets this exception."""
+        self.outstanding -= 1
+        self.quota.used -= 1
+        if waiter is not None:
+            try:
+                waiter.set_exception(error)
+            except InvalidStateError:   # the caller stopped waiting
+                pass
+        return 0
+
+    def charge(self, Quota quota) -> None:
+        """Count what is outstanding against another quota from now on."""
+        self.quota.used -= self.outstanding
+        quota.used += self.outstanding
+        self.quota = quota
 
     def drain_now(self) -> int:
         """Settle everything that environments have finished. The number settled."""
@@ -188,15 +209,16 @@ cdef class Lane:
             while bits:
                 env = w * 64 + lowest_bit(bits)
                 bits &= bits - 1
-                settled += self.drain_environment(<Environment>self.environments[env], budget)
-        if settled and self.pending:
+                if env < len(self.environments) and self.environments[env] is not None:
+                    settled += self.drain_environment(<Environment>self.environments[env], budget)
+        if self.pending:    # of the free slots some may be the core's own doing: invocations that it ended itself
             self.pump()
         return settled
 
     cdef int drain_environment(self, Environment env, int budget) except -1:
         cdef int index, settled = 0
         cdef int number = env.index
-        if not env.init_seen and env_at(self.queue.base_ptr, number).init_state != INIT_RUNNING:
+        if not env.init_seen and load32(&env_at(self.queue.base_ptr, number).init_state) != INIT_RUNNING:
             self.init_ended(env, monotonic_ns())
         while settled < budget and env.index == number and is_live(&self.queue, number):
             index = pop_done(&self.queue, number)
@@ -256,9 +278,8 @@ cdef class Lane:
         self.longest_ns = max(took, self.longest_ns * 0.999)
         env.busy_ns += done_ns - claimed_ns
         if cpu_ns > env.cpu_ns and env.busy_ns > 1000000:
-            if env.cpu_ns:
-                share = min(1.0, (cpu_ns - env.cpu_ns) / <double>env.busy_ns)
-                self.cpu_share = self.cpu_share * 0.7 + share * 0.3
+            share = max(0.01, (cpu_ns - env.cpu_ns) / <double>env.busy_ns)
+            self.cpu_share = share if self.cpu_share == 0 else self.cpu_share * 0.5 + share * 0.5
             env.cpu_ns = cpu_ns
             env.busy_ns = 0
         return 0
@@ -273,6 +294,11 @@ cdef class Lane:
         cdef uint64_t number = meter.ledger.appended - 1, dropped = 0
         cdef object waiter = self.waiters[index]
         cdef bytes text = None
+        cdef bint wants_tail = entry_ptr.wants_tail
+        cdef int epoch = self.epoch
+        # The book is Python: another thread may run meanwhile, and must find this invocation ended already.
+        entry_ptr.outstanding = False
+        self.waiters[index] = None
         result.payload = payload
         result.status_code = 200
         result.executed_version = self.version
@@ -290,7 +316,7 @@ cdef class Lane:
                 result.init_ns = env.init_ns
                 meter.colds += 1
         env.served += 1
-        result.max_memory_mb = min((env.memory_kb + 1023) >> 10, <uint32_t>self.memory_mb)
+        result.max_memory_mb = min((<uint64_t>env.memory_kb + 1023) >> 10, <uint64_t>self.memory_mb)
         result.billed_ms = <int64_t>((result.duration_ns + result.init_ns + 999999) // 1000000)
         if result.billed_ms == 0:
             result.billed_ms = 1
@@ -323,11 +349,9 @@ cdef class Lane:
             text = cut_text(env, log_end, &dropped)
             if text or dropped:
                 self.book.keep(number, text, dropped)
-        if entry_ptr.wants_tail:
+        if wants_tail:
             result.log_tail = self.book.tail(number)
-        entry_ptr.outstanding = False
-        self.waiters[index] = None
-        if not entry_ptr.held:
+        if epoch == self.epoch and not entry_ptr.held:
             self.free_slot(index)
         self.outstanding -= 1
         self.quota.used -= 1
@@ -361,7 +385,7 @@ cdef class Lane:
 
     cdef int init_ended(self, Environment env, uint64_t now_ns) except -1:
         cdef env_t* record_ptr = env_at(self.queue.base_ptr, env.index)
-        cdef uint64_t start_ns, end_ns
+        cdef uint64_t start_ns, end_ns, log_end = record_ptr.init_log_end, dropped = 0
         env.init_seen = True
         end_ns = min(max(record_ptr.init_end_ns, env.spawned_ns), now_ns)
         start_ns = min(max(record_ptr.init_start_ns, env.spawned_ns), end_ns)
@@ -373,12 +397,20 @@ cdef class Lane:
             env.is_ready = True
             self.starting -= 1
             self.ready += 1
+            self.read_log(env, log_end)
+            text = cut_text(env, log_end, &dropped)
+            if text or dropped:
+                self.book.keep_init(env.serial, text, dropped)
             self.on_event(self, env, "ready", -1)
         else:
             self.on_event(self, env, "init_failed", -1)
         return 0
 
     cdef uint64_t read_log(self, Environment env, uint64_t upto) except *:
-        """Take what is in an environment's log pipe, up to the absolute byte `upto` or LOG_CHUNK past it."""
+        """Take what is in an environment's log pipe, up to the absolute byte `upto` or LOG_CHUNK past it.
+
+        Never more than a pipe holds: `upto` may be an environment's word, and its children may write on and on.
+        """
+        upto = min(upto, env.log_taken + PIPE_MOST)
         return drain_pipe(env, &env_at(self.queue.base_ptr, env.index).log_read if env.index >= 0 else NULL, upto,
                           self.log_limit)

@@ -8,6 +8,7 @@ import os
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
+from posix.unistd cimport usleep
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.unicode cimport PyUnicode_DecodeASCII
@@ -26,6 +27,7 @@ cdef enum:
     HOT_GAP_NS = 200000         # invocations that follow each other faster than this are worth spinning for
     SAMPLE_MEMORY_NS = 20000    # how often peak memory and CPU time are read, at most
     SAMPLE_CPU_NS = 1000000
+    LOG_LOOKS = 20000           # about two seconds; the engine that takes longer for one read is as good as dead
 
 SOURCE = "ext/port.pyx"    # what a traceback calls this file
 
@@ -93,7 +95,7 @@ cdef class Port:
     """
     cdef Mapping mapping
     cdef int index, event_fd, region_fd, log_fd, slot
-    cdef uint64_t word, timeout_ns, ended_ns, gap_ns, sampled_ns, cpu_sampled_ns, cpu_ns
+    cdef uint64_t word, timeout_ns, begun_ns, ended_ns, gap_ns, sampled_ns, cpu_sampled_ns, cpu_ns, init_cpu_ns
     cdef uint32_t memory_kb
     cdef public object handler, unmarshal, marshal, fault, flush, extras, make_identity, log_sink, variables
     cdef public str function_name, function_version, memory_limit_in_mb, invoked_function_arn
@@ -120,6 +122,7 @@ cdef class Port:
         record_ptr.init_type_len = <uint32_t>len(name)
         record_ptr.init_start_ns = start_ns
         record_ptr.init_end_ns = monotonic_ns()
+        self.init_cpu_ns = process_cpu_ns()
         record_ptr.init_log_end = self.log_position()
         store32(&record_ptr.init_state, INIT_FAILED if failed else INIT_OK)
         flag_finished(self.mapping.base_ptr, self.index, self.event_fd)
@@ -152,8 +155,12 @@ cdef class Port:
             self.run()
 
     def begin(self) -> None:
-        """Stamp and read the invocation that was claimed, before there is a handler to run it."""
-        self.start(slot_at(self.mapping.base_ptr, self.slot))
+        """Stamp the invocation that was claimed, before there is a handler to run it: its time runs from here."""
+        self.begun_ns = monotonic_ns()
+        try:
+            self.start(slot_at(self.mapping.base_ptr, self.slot))
+        except Exception:   # told when the handler would run
+            pass
 
     def refuse(self, bytes answer not None, str error_type not None) -> None:
         """End the claimed invocation with an error of the runtime's own."""
@@ -161,7 +168,7 @@ cdef class Port:
 
     cdef bytes start(self, slot_t* slot_ptr):
         """Stamp the claim, make the context, return the event's bytes."""
-        cdef uint64_t now_ns = monotonic_ns(), gap_ns
+        cdef uint64_t now_ns = self.begun_ns if self.begun_ns else monotonic_ns(), gap_ns
         cdef uint32_t length = slot_ptr.in_len, extra = slot_ptr.in_extra_len
         cdef LambdaContext context = LambdaContext.__new__(LambdaContext)
         cdef bytes body
@@ -245,6 +252,7 @@ cdef class Port:
             if write_all(self.region_fd, PyBytes_AS_STRING(answer), length + type_length,
                          SPILL_OFFSET + <uint64_t>self.slot * SPAN):
                 raise OSError("the answer cannot be written to shared memory")
+        self.begun_ns = 0
         slot_ptr.out_len = <uint32_t>length
         slot_ptr.out_type_len = <uint32_t>type_length
         slot_ptr.out_flags = flags
@@ -259,18 +267,24 @@ cdef class Port:
         return 0
 
     cdef uint64_t log_position(self) noexcept:
-        """How many bytes were ever written to the log pipe: see environment.pyx for the other half."""
+        """How many bytes were ever written to the log pipe: see environment.pyx for the other half.
+
+        The core may be preempted in the middle of a read, by this very process: then spinning would keep it out.
+        """
         cdef env_t* record_ptr = env_at(self.mapping.base_ptr, self.index)
         cdef uint64_t before = 0, after
         cdef int64_t unread = 0
         cdef int tries
-        for tries in range(10000):
+        for tries in range(LOG_LOOKS):
             before = load64(&record_ptr.log_read)
             unread = unread_bytes(self.log_fd)
             after = load64(&record_ptr.log_read)
             if before == after and before & 1 == 0:
                 break
-            relax()
+            if tries < 100:
+                relax()
+            else:
+                usleep(20)
         return (before >> 1) + <uint64_t>max(unread, <int64_t>0)
 
     cdef int sample(self) noexcept:
@@ -279,5 +293,5 @@ cdef class Port:
             self.memory_kb = peak_memory_kb()
         if self.ended_ns - self.cpu_sampled_ns >= SAMPLE_CPU_NS:
             self.cpu_sampled_ns = self.ended_ns
-            self.cpu_ns = process_cpu_ns()
+            self.cpu_ns = process_cpu_ns() - self.init_cpu_ns
         return 0

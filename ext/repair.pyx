@@ -63,16 +63,6 @@ def take_output(Lane lane, Environment env) -> bytes:
     return cut_text(env, env.log_taken, &dropped)
 
 
-def take_init_output(Lane lane, Environment env) -> bytes:
-    """What an environment printed before its init ended."""
-    cdef uint64_t dropped, end
-    if env.index < 0:
-        return b""
-    end = env_at(lane.queue.base_ptr, env.index).init_log_end
-    lane.read_log(env, end)
-    return cut_text(env, end, &dropped)
-
-
 def pump_logs(Lane lane) -> int:
     """Take what environments have printed meanwhile, so that a full pipe holds nobody up. Bytes taken."""
     cdef Environment env
@@ -166,18 +156,12 @@ def sweep(Lane lane, uint64_t now_ns) -> list:
     were never announced, sleepers whose bit was lost. A word that nobody honest writes poisons the region.
     """
     cdef uint64_t hinted[SLOT_WORDS]
-    cdef uint64_t word, position = load64(&lane.queue.head_ptr.ready_head)
+    cdef uint64_t word
     cdef int index, owner, waiting = 0
     cdef Environment env
     overdue, busy = [], set()
-    if lane.queue.tail - position > READY_CAP:
-        lane.poison()
+    if not read_hints(lane, hinted):
         return overdue
-    memset(hinted, 0, sizeof(hinted))
-    while position != lane.queue.tail:
-        index = <int>(load64(ready_at(lane.queue.base_ptr, position)) & (SLOTS - 1))
-        hinted[index >> 6] |= <uint64_t>1 << (index & 63)
-        position += 1
     for index in range(lane.used_top):
         if not lane.entries[index].outstanding:
             continue
@@ -213,6 +197,32 @@ def sweep(Lane lane, uint64_t now_ns) -> list:
             if env is not None and env.is_ready and env.index not in busy and is_live(&lane.queue, env.index):
                 queue_call(&lane.queue, env.index)
     return overdue
+
+
+def inspect(Lane lane) -> None:
+    """Poison a lane whose ready ring was forged, so that nothing more is published there."""
+    cdef uint64_t hinted[SLOT_WORDS]
+    read_hints(lane, hinted)
+
+
+cdef bint read_hints(Lane lane, uint64_t* hinted_ptr) except -1:
+    """Which slots the ready ring names, as a bitmap. False, and the lane poisoned, when the ring was forged."""
+    cdef uint64_t cell, position = load64(&lane.queue.head_ptr.ready_head)
+    cdef int index
+    memset(hinted_ptr, 0, SLOT_WORDS * sizeof(uint64_t))
+    if lane.queue.tail - position > READY_CAP:
+        lane.poison()
+        return False
+    store64(&lane.queue.head_ptr.ready_tail, lane.queue.tail)
+    while position != lane.queue.tail:
+        cell = load64(ready_at(lane.queue.base_ptr, position))
+        if cell >> 16 != position & 0xFFFFFFFFFFFFULL:      # the core alone writes there, and nobody would get past it
+            lane.poison()
+            return False
+        index = <int>(cell & (SLOTS - 1))
+        hinted_ptr[index >> 6] |= <uint64_t>1 << (index & 63)
+        position += 1
+    return True
 
 
 cdef int unannounced(Lane lane, Environment env, int index) except -1:

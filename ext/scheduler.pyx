@@ -338,8 +338,10 @@ cdef class Scheduler:
             if self.closed:
                 raise EngineClosedError("the engine was closed while this invocation ran")
             if self.arm():
+                waiter.bell_fd = lane.event_fd      # the supervisor answers too: for environments that died or hang
                 with nogil:
                     epoll_wait(self.epoll_fd, events, EVENTS, 1000)
+                waiter.bell_fd = -1
                 PyErr_CheckSignals()
 
     cdef int park(self, Waiter waiter) except -1:

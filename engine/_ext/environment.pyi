@@ -1,4 +1,7 @@
+from typing import Any
+
 from .._ext.result import InvokeResult
+from ..states import State
 
 class Waiter:
     result: InvokeResult | None
@@ -8,8 +11,8 @@ class Environment:
     index: int
     serial: int
     stream: str
-    state: object
-    cell: object
+    state: State
+    cell: Any  # a Cell of the sandbox room; compiled code does not look inside
     pid: int
     pidfd: int
     log_fd: int

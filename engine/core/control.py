@@ -35,7 +35,8 @@ from .folders import engine_folder
 from .supervisor import Supervisor
 
 Code: TypeAlias = "str | os.PathLike[str] | bytes"
-Finish: TypeAlias = Callable[[], Any]
+Deployed: TypeAlias = Callable[[], FunctionConfiguration]
+Done: TypeAlias = Callable[[], None]
 
 
 class Control:
@@ -62,9 +63,7 @@ class Control:
             credentials=settings.credentials,
         )
         self._supervisor = supervisor
-        self.dispatch = Dispatch(
-            self.catalog, supervisor, lanes, account_concurrency=settings.account_concurrency
-        )
+        self.dispatch = Dispatch(self.catalog, supervisor, lanes, account_concurrency=settings.account_concurrency)
         self._bill = Bill(PriceList.load(), settings.region)
         self._billed: dict[Lane, tuple[int, int]] = {}
         supervisor.on_lane_closed = self._charge
@@ -79,24 +78,24 @@ class Control:
 
     def create_function(
         self, name: str, code: Code, given: dict[str, Any], layers: Sequence[Code], progress: Progress | None
-    ) -> Finish:
+    ) -> Deployed:
         """Deploy; see `Engine.create_function`."""
         self._check(name, given, len(layers))
         with ExitStack() as held:
             stored, stored_layers = self._put_all(code, layers, progress, held)
             change = self.catalog.create_function(name, stored, layers=stored_layers, **given)
-        return lambda: self._changed(change)
+        return lambda: self._deployed(change)
 
     def update_function_code(
         self, name: str, code: Code, revision_id: str | None, progress: Progress | None
-    ) -> Finish:
+    ) -> Deployed:
         """New code; see `Engine.update_function_code`."""
         latest = self.catalog.get(name).latest
         with ExitStack() as held:
             already = sum(layer.unzipped_bytes for layer in latest.layers)
             stored = self._put(code, already, progress, held)
             change = self.catalog.update_code(name, stored, revision_id=revision_id)
-        return lambda: self._changed(change)
+        return lambda: self._deployed(change)
 
     def update_function_configuration(
         self,
@@ -105,7 +104,7 @@ class Control:
         layers: Sequence[Code] | None,
         revision_id: str | None,
         progress: Progress | None,
-    ) -> Finish:
+    ) -> Deployed:
         """New settings; see `Engine.update_function_configuration`."""
         latest = self.catalog.get(name).latest
         unknown = changes.keys() - CHANGEABLE
@@ -118,9 +117,9 @@ class Control:
             if layers is not None:
                 changes = {**changes, "layers": tuple(self._put(layer, 0, progress, held) for layer in layers)}
             change = self.catalog.update_configuration(name, revision_id=revision_id, **changes)
-        return lambda: self._changed(change)
+        return lambda: self._deployed(change)
 
-    def delete_function(self, name: str, qualifier: str | None) -> Finish:
+    def delete_function(self, name: str, qualifier: str | None) -> Done:
         """Delete; see `Engine.delete_function`."""
         change = self.catalog.delete_function(name, qualifier)
 
@@ -130,27 +129,29 @@ class Control:
 
         return finish
 
-    def publish_version(self, name: str, description: str | None) -> Finish:
+    def publish_version(self, name: str, description: str | None) -> Deployed:
         """Freeze `$LATEST`."""
         change = self.catalog.publish_version(name, description=description)
-        return lambda: self._changed(change)
+        return lambda: self._deployed(change)
 
-    def create_alias(self, name: str, alias: str, function_version: str, description: str) -> Finish:
+    def create_alias(self, name: str, alias: str, function_version: str, description: str) -> Callable[[], Alias]:
         """Name a version."""
         made = self.catalog.create_alias(name, alias, function_version, description=description)
         return lambda: self._renamed(made)
 
-    def update_alias(self, name: str, alias: str, function_version: str | None, description: str | None) -> Finish:
+    def update_alias(
+        self, name: str, alias: str, function_version: str | None, description: str | None
+    ) -> Callable[[], Alias]:
         """Have an alias name another version."""
         made = self.catalog.update_alias(name, alias, function_version=function_version, description=description)
         return lambda: self._renamed(made)
 
-    def put_function_concurrency(self, name: str, reserved: int) -> Finish:
+    def put_function_concurrency(self, name: str, reserved: int) -> Done:
         """Reserve concurrency."""
         self.catalog.put_function_concurrency(name, reserved)
         return lambda: self.dispatch.reserve(name, reserved)
 
-    def delete_function_concurrency(self, name: str) -> Finish:
+    def delete_function_concurrency(self, name: str) -> Done:
         """Give a reservation back."""
         self.catalog.delete_function_concurrency(name)
         return lambda: self.dispatch.reserve(name, None)
@@ -165,9 +166,7 @@ class Control:
             f"invocation_type={invocation_type!r} is not offered yet: use 'RequestResponse' or 'DryRun'"
         )
 
-    def logs(
-        self, name: str, qualifier: str | None, request_id: str | None, limit: int | None
-    ) -> list[LogEvent]:
+    def logs(self, name: str, qualifier: str | None, request_id: str | None, limit: int | None) -> list[LogEvent]:
         """Log events of one version (that of `qualifier`), oldest first."""
         configuration = self.catalog.resolve(name, qualifier)
         _, book = self.dispatch.books.get((configuration.function_name, configuration.version), (None, None))
@@ -179,7 +178,9 @@ class Control:
     def stats(self, name: str | None) -> dict[str, Any]:
         """Counts per function and version, and of the engine as a whole."""
         wanted = None if name is None else self.catalog.resolve(name).function_name
-        lanes = {(pool.lane.name, pool.lane.version): pool.lane for pool in self._supervisor.pools if not pool.superseded}
+        lanes = {
+            (pool.lane.name, pool.lane.version): pool.lane for pool in self._supervisor.pools if not pool.superseded
+        }
         functions: dict[str, Any] = {}
         for (function, version), (meter, _) in sorted(self.dispatch.books.items()):
             if wanted in (None, function):
@@ -249,13 +250,18 @@ class Control:
         held.callback(self._store.release, stored)
         return stored
 
-    def _changed(self, change: Change) -> FunctionConfiguration | None:
+    def _deployed(self, change: Change) -> FunctionConfiguration:
+        self._changed(change)
+        if change.new is None:
+            raise RuntimeError("a change that deploys left no configuration")
+        return change.new
+
+    def _changed(self, change: Change) -> None:
         def release() -> None:
             for stored in change.dropped:
                 self._store.release(stored)
 
         self.dispatch.superseded(change.retired, release)
-        return change.new
 
     def _renamed(self, alias: Alias) -> Alias:
         self.dispatch.refresh()

@@ -13,6 +13,7 @@ from ..config import MEMORY_PER_VCPU_MB
 from ..model import FunctionConfiguration
 from ..records.book import LogBook
 from ..sandbox.contract import Limits
+from .cpu_demand import CpuDemand
 
 PROCESSES_MAX = 1_024
 
@@ -37,6 +38,7 @@ class Pool:
     retries: int = 0
     on_gone: Callable[[], None] | None = None
     killed_for_memory: set[int] = field(default_factory=set)
+    cpu_demand: CpuDemand = field(default_factory=CpuDemand)
 
     def limits(self) -> Limits:
         """What one environment may use once its init is over; until then no CPU quota applies."""

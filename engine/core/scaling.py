@@ -7,7 +7,9 @@ from math import ceil
 from typing import Literal
 
 Scaling = Literal["adaptive", "lambda"]
-LEAST_CPU_SHARE = 0.02  # a function that mostly waits still gets at most 50 environments per CPU beyond its queue's need
+LEAST_CPU_SHARE = (
+    0.02  # a function that mostly waits still gets at most 50 environments per CPU beyond its queue's need
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,7 @@ class Load:
 
     outstanding: invocations accepted and not answered. ready, starting: its environments. service_ns: how long an
     invocation takes, at least as long as the longest that runs now. cold_ns: how long a new environment takes.
-    cpu_share: CPUs that one busy environment uses, 0 to 1 and above. ceiling: environments it may have.
+    cpu_share: CPUs that one busy environment uses, 0 while that is unknown. ceiling: environments it may have.
     """
 
     outstanding: int
@@ -47,5 +49,5 @@ def environments_to_start(load: Load, scaling: Scaling) -> int:
     if queued * load.service_ns < load.cold_ns * have:
         return 0
     enough = ceil((queued + have) * load.service_ns / max(load.cold_ns, 1.0))
-    useful = ceil(load.cpus / max(load.cpu_share, LEAST_CPU_SHARE))
+    useful = ceil(load.cpus / max(load.cpu_share, LEAST_CPU_SHARE)) if load.cpu_share else load.ceiling
     return max(0, min(enough, useful, load.outstanding, load.ceiling) - have)

@@ -7,7 +7,6 @@ loop (`later`), because a lane is in the middle of something when it makes them.
 from __future__ import annotations
 
 import os
-import select
 import signal
 import time
 from collections import deque
@@ -17,23 +16,26 @@ from typing import Any
 from .._ext import repair
 from .._ext.environment import Environment
 from .._ext.lane import Lane
+from .._ext.result import uuid_text
 from .._ext.scheduler import Scheduler
 from ..config import ENVIRONMENTS_MAX, INIT_TIMEOUT_S
-from ..errors import ServiceException
+from ..errors import EngineError, ServiceException
 from ..records import report, streams
 from ..sandbox import choose
 from ..sandbox.choose import Enforcement
 from ..sandbox.contract import Mechanism
 from ..states import Event, State, step
 from . import outcomes
+from .cpu_demand import INTERVAL_NS
 from .memory import HostMemory
 from .pools import Pool
-from .scaling import Load, Scaling, environments_to_start
-from .zygotes import ZygoteLink
+from .scaling import LEAST_CPU_SHARE, Load, Scaling, environments_to_start
+from .zygotes import ZygoteLink, readable
 
 ORDERS_IN_FLIGHT = 16
 PIPE_BYTES = 262_144
 SPAWN_RETRIES = 3
+HOUSEKEEPING_NS = 50_000_000  # between two looks at idle environments, at least
 MEMORY_TICKS = 10  # how many ticks lie between two looks at an environment's memory
 
 Later = Callable[..., object]
@@ -119,13 +121,14 @@ class Supervisor:
         lane.demanded = False
         if lane.closed or lane.poisoned:
             return
+        longest_ns = repair.longest_running_ns(lane, now_ns)
         load = Load(
             outstanding=lane.outstanding,
             ready=lane.ready,
             starting=lane.starting,
-            service_ns=max(lane.service_ns, repair.longest_running_ns(lane, now_ns)),
+            service_ns=max(lane.service_ns, longest_ns),
             cold_ns=lane.cold_ns,
-            cpu_share=lane.cpu_share,
+            cpu_share=self._cpu_share(pool, longest_ns, now_ns),
             cpus=self._cpus,
             ceiling=min(ENVIRONMENTS_MAX, max(1, lane.quota.limit)),
         )
@@ -136,6 +139,16 @@ class Supervisor:
         for _ in range(wanted):
             self.start(pool)
 
+    def _cpu_share(self, pool: Pool, longest_ns: int, now_ns: int) -> float:
+        """CPUs that one busy environment uses: as learned, or less where invocations hold up a queue by waiting."""
+        lane = pool.lane
+        if longest_ns < INTERVAL_NS or lane.outstanding <= lane.ready + lane.starting:
+            pool.cpu_demand.forget()
+            return lane.cpu_share
+        running = [env.pid for env in self._members(pool) if env.is_ready and env.pid > 0]
+        share = pool.cpu_demand.share(running, now_ns)
+        return lane.cpu_share if share is None else min(lane.cpu_share, max(share, LEAST_CPU_SHARE))
+
     def start(self, pool: Pool) -> Environment:
         """Order one more environment from the zygote."""
         stream = streams.stream_name(pool.lane.version, time.time_ns() // 1_000_000)
@@ -143,15 +156,22 @@ class Supervisor:
         environment.state = State.STARTING
         pool.book.open_stream(environment.serial, stream)
         self._scheduler.rouse(pool.lane)
+        try:
+            self._equip(pool, environment)
+        except (OSError, EngineError) as error:
+            self._give_up(pool, environment, str(error))
+        return environment
+
+    def _equip(self, pool: Pool, environment: Environment) -> None:
+        """A log pipe, a cell, and a place among the orders. Raises OSError, EngineError at the host's bounds."""
+        environment.cell = self._mechanism.open_cell(pool.limits())
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(read_fd, False)
         _widen(write_fd)
         environment.log_fd = read_fd
-        environment.cell = self._mechanism.open_cell(pool.limits())
         fds = [pool.lane.region_fd, pool.lane.event_fd, write_fd, *environment.cell.entry_fds()]
         self._backlog.append((pool, environment, fds, [write_fd]))
         self._send_orders()
-        return environment
 
     def _send_orders(self) -> None:
         while self._backlog and len(self._in_flight) < ORDERS_IN_FLIGHT:
@@ -182,7 +202,7 @@ class Supervisor:
         environment.pid, environment.pidfd = pid, pidfd
         environment.cell.attach(pid)
         if environment.state is State.KILLING:
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            _send_kill(pidfd)
 
     def _landed(self, key: int) -> None:
         for fd in self._in_flight.pop(key, ()):
@@ -190,14 +210,19 @@ class Supervisor:
         self._send_orders()
 
     def _not_forked(self, key: int, error: str) -> None:
-        pool, environment = self._by_key[key]
+        pool, environment = self._by_key.pop(key)
+        del self._keys[environment]
         self._landed(key)
+        self._give_up(pool, environment, error)
+
+    def _give_up(self, pool: Pool, environment: Environment, error: str) -> None:
+        """An environment could not be started. After `SPAWN_RETRIES` in a row whoever waits for one is told."""
         pool.retries += 1
-        self._bury(key, pool, environment)
         if pool.retries > SPAWN_RETRIES:
             pool.retries = 0
             refusal = ServiceException(f"no environment of {pool.lane.name} could be started: {error}")
             repair.reject_waiting(pool.lane, refusal)
+        self._let_go(pool, environment)
 
     def _ended(self, key: int, status: int) -> None:
         """An environment is gone, and with it all that it left behind: settle what it held."""
@@ -205,18 +230,27 @@ class Supervisor:
         lane = pool.lane
         self.deaths += 1
         started = environment.is_ready or environment.init_seen
-        for index in repair.bury(lane, environment):
+        error_type = repair.init_error_type(lane, environment) or "Runtime.ExitError"
+        lost = repair.bury(lane, environment)
+        repair.inspect(lane)  # before anyone is told: who calls again at once must not get into a forged region
+        for index in lost:
             self._end_on_exit(pool, environment, index, status)
         if not started and environment.state is not State.KILLING:
-            self._note_init(pool, environment, "error", "Runtime.ExitError")
+            self._note_init(pool, environment, "error", error_type)
+        self._note_output(pool, environment)
         self._bury(key, pool, environment)
 
     def _bury(self, key: int, pool: Pool, environment: Environment) -> None:
+        del self._by_key[key], self._keys[environment]
+        self._let_go(pool, environment)
+
+    def _let_go(self, pool: Pool, environment: Environment) -> None:
+        """Give back what an environment that is no more had, and see to those who wait."""
         repair.bury(pool.lane, environment)
         environment.state = step(environment.state, Event.ENDED)
-        del self._by_key[key], self._keys[environment]
-        environment.cell.kill()
-        environment.cell.release()
+        if environment.cell is not None:
+            environment.cell.kill()
+            environment.cell.release()
         for fd in (environment.log_fd, environment.pidfd):
             if fd >= 0:
                 os.close(fd)
@@ -230,7 +264,7 @@ class Supervisor:
 
     def _end_on_exit(self, pool: Pool, environment: Environment, index: int, status: int) -> None:
         starved = environment.cell.oom_kills() > 0 or environment.serial in pool.killed_for_memory
-        request_id = repair.request_id(pool.lane, index)
+        request_id = uuid_text(repair.request_id(pool.lane, index))
         ending = outcomes.exited(request_id, status, out_of_memory=starved)
         memory_kb = pool.configuration.memory_mb * 1024 if starved else (environment.cell.memory_peak_mb() or 0) * 1024
         repair.fail(
@@ -246,8 +280,8 @@ class Supervisor:
         self.zygote = ZygoteLink(self._on_reply)
         for key, (_, environment) in list(self._by_key.items()):
             if environment.pidfd >= 0:
-                signal.pidfd_send_signal(environment.pidfd, signal.SIGKILL)
-                select.select([environment.pidfd], [], [], 1.0)
+                _send_kill(environment.pidfd)
+                readable(environment.pidfd, 1.0)
             self._ended(key, signal.SIGKILL)
 
     # --- what lanes report --------------------------------------------------------------------------------------------
@@ -295,9 +329,16 @@ class Supervisor:
         now_ns = time.monotonic_ns()
         before = pool.lane.meter.ledger.appended
         took_ns = environment.init_ns or now_ns - environment.spawned_ns
+        self._note_output(pool, environment)
+        pool.book.note(
+            before, now_ns, environment.stream, report.init_report_line(took_ns, "init", status, error_type)
+        )
+
+    def _note_output(self, pool: Pool, environment: Environment) -> None:
+        """Keep what was printed outside any invocation and would go with the environment."""
         printed = repair.take_output(pool.lane, environment).decode("utf-8", "replace")
-        line = report.init_report_line(took_ns, "init", status, error_type)
-        for message in [*printed.removesuffix("\n").split("\n"), line] if printed else [line]:
+        before, now_ns = pool.lane.meter.ledger.appended, time.monotonic_ns()
+        for message in printed.removesuffix("\n").split("\n") if printed else ():
             pool.book.note(before, now_ns, environment.stream, message)
 
     def _rebuild(self, pool: Pool) -> None:
@@ -306,7 +347,7 @@ class Supervisor:
         if not lane.poisoned:
             return
         for index in repair.outstanding_slots(lane):
-            ending = outcomes.exited(repair.request_id(lane, index), signal.SIGKILL, out_of_memory=False)
+            ending = outcomes.exited(uuid_text(repair.request_id(lane, index)), signal.SIGKILL, out_of_memory=False)
             repair.fail(lane, None, index, ending.payload, ending.outcome.value, ending.error_type)
         for environment in repair.reset(lane):
             self.kill(environment)
@@ -318,7 +359,7 @@ class Supervisor:
         """SIGKILL; the zygote's word that it is gone does the rest."""
         environment.state = step(environment.state, Event.KILL)
         if environment.pidfd >= 0:
-            signal.pidfd_send_signal(environment.pidfd, signal.SIGKILL)
+            _send_kill(environment.pidfd)
 
     def retire(self, pool: Pool, environment: Environment) -> None:
         """Have it end when it is idle."""
@@ -338,7 +379,7 @@ class Supervisor:
     def _answer_overdue(
         self, pool: Pool, environment: Environment | None, index: int, *, hold: bool = False, memory_kb: int = 0
     ) -> None:
-        request_id = repair.request_id(pool.lane, index)
+        request_id = uuid_text(repair.request_id(pool.lane, index))
         ending = outcomes.timed_out(request_id, pool.configuration.timeout_s)
         repair.fail(
             pool.lane, environment, index, ending.payload, ending.outcome.value, ending.error_type,
@@ -403,11 +444,13 @@ class Supervisor:
                     self.retire(pool, environment)
                 else:
                     soonest = min(soonest, left)
-        return max(soonest, 1_000_000)
+        return max(soonest, HOUSEKEEPING_NS)
 
     def retire_least_used(self, count: int) -> int:
         """Retire the least recently used idle environments of all functions: memory is short. How many it found."""
-        idle = [(env.used_ns, env.serial, pool, env) for pool in self.pools for env in repair.idle_environments(pool.lane)]
+        idle = [
+            (env.used_ns, env.serial, pool, env) for pool in self.pools for env in repair.idle_environments(pool.lane)
+        ]
         idle.sort(key=lambda entry: entry[:2])
         for _, _, pool, environment in idle[:count]:
             self.retire(pool, environment)
@@ -417,6 +460,7 @@ class Supervisor:
         """The engine closes: whoever still waits gets this exception."""
         for pool in self.pools:
             repair.abandon(pool.lane, error)
+            os.eventfd_write(pool.lane.event_fd, 1)  # a thread may be asleep over it
 
     def close(self) -> None:
         """End every environment and the zygote, and give back all that they used."""
@@ -437,6 +481,13 @@ class Supervisor:
         for pool in self.pools:
             pool.lane.close()
         self._pools.clear()
+
+
+def _send_kill(pidfd: int) -> None:
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # it has ended, and was reaped: word of that is under way
 
 
 def _widen(pipe_fd: int) -> None:

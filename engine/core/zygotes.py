@@ -35,13 +35,13 @@ class ZygoteLink:
             raise WorkerStartError(f"cannot start {sys.executable}: {error}") from error
         finally:
             theirs.close()
+        ours.setblocking(False)
         self._socket = ours
         self._pidfd = os.pidfd_open(self._process.pid)
 
     def wait_ready(self) -> None:
         """Block until it can fork. Raises WorkerStartError with what it said on stderr."""
-        if select.select([self._socket], [], [], START_TIMEOUT_S)[0] and self._socket.recv(REPLY_BYTES):
-            self._socket.setblocking(False)
+        if readable(self._socket.fileno(), START_TIMEOUT_S) and self._socket.recv(REPLY_BYTES):
             return
         self._process.kill()
         _, said = self._process.communicate()
@@ -78,7 +78,7 @@ class ZygoteLink:
         if self._socket.fileno() < 0:
             return
         self._socket.close()
-        if not select.select([self._pidfd], [], [], END_TIMEOUT_S)[0]:
+        if not readable(self._pidfd, END_TIMEOUT_S):
             self._process.kill()
         try:
             self._process.wait()
@@ -86,6 +86,13 @@ class ZygoteLink:
             os.close(self._pidfd)
             if self._process.stderr is not None:
                 self._process.stderr.close()
+
+
+def readable(fd: int, within_s: float) -> bool:
+    """Wait for a descriptor of any number: select(2) takes none above 1,023."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(within_s * 1_000))
 
 
 def _spawn(theirs: socket.socket) -> subprocess.Popen[bytes]:

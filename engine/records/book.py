@@ -23,7 +23,9 @@ class LogBook:
     `wall_offset_ns` is what to add to CLOCK_MONOTONIC to get Unix time.
     """
 
-    def __init__(self, name: str, version: str, ledger: Ledger, *, runtime_version: str, wall_offset_ns: int, text_bytes_max: int) -> None:
+    def __init__(
+        self, name: str, version: str, ledger: Ledger, *, runtime_version: str, wall_offset_ns: int, text_bytes_max: int
+    ) -> None:
         self._name = name
         self._version = version
         self._ledger = ledger
@@ -31,9 +33,10 @@ class LogBook:
         self._wall_offset_ns = wall_offset_ns
         self._text_bytes_max = text_bytes_max
         self._text_bytes = 0
-        self._texts: OrderedDict[int, tuple[bytes, int]] = OrderedDict()
+        self._texts: OrderedDict[int, tuple[bytes, int]] = OrderedDict()  # by record number; of inits by -serial
         self._streams: OrderedDict[int, str] = OrderedDict()
-        self._notes: deque[tuple[int, LogEvent]] = deque(maxlen=NOTES_MAX)
+        self._notes: deque[tuple[int, LogEvent]] = deque()
+        self._note_bytes = 0
 
     def open_stream(self, serial: int, stream: str) -> None:
         """Name the stream of an environment."""
@@ -45,6 +48,13 @@ class LogBook:
         """Remember what was printed during the invocation with this record number."""
         self._texts[number] = (text, dropped)
         self._text_bytes += len(text)
+        self._forget_oldest()
+
+    def keep_init(self, serial: int, text: bytes, dropped: int) -> None:
+        """Remember what an environment printed during its init: its first invocation shows it."""
+        self.keep(-serial, text, dropped)
+
+    def _forget_oldest(self) -> None:
         while self._text_bytes > self._text_bytes_max or len(self._texts) > LEDGER_RECORDS:
             _, (oldest, _) = self._texts.popitem(last=False)
             self._text_bytes -= len(oldest)
@@ -52,6 +62,9 @@ class LogBook:
     def note(self, before: int, monotonic_ns: int, stream: str, message: str) -> None:
         """A line of the platform's own, shown before the record with this number."""
         self._notes.append((before, LogEvent(self._wall_ms(monotonic_ns), stream, message)))
+        self._note_bytes += len(message)
+        while len(self._notes) > NOTES_MAX or self._note_bytes > self._text_bytes_max:
+            self._note_bytes -= len(self._notes.popleft()[1].message)
 
     def tail(self, number: int) -> str:
         """The last 4 KB of one invocation's log, as text."""
@@ -71,8 +84,11 @@ class LogBook:
     def record(self, number: int) -> InvocationRecord:
         """One record of the ledger with all that belongs to it. Raises IndexError when it is no longer held."""
         row = self._ledger.row(number)
-        raw_id, published, claimed, done, init_ns, billed_ms, memory_mb, max_mb, serial, start, outcome, error_type = row
+        raw_id, published, claimed, done, init_ns, billed_ms, memory_mb, max_mb, serial, start, outcome, error_type = (
+            row
+        )
         text, dropped = self._texts.get(number, (b"", 0))
+        init_text, init_dropped = self._texts.get(-serial, (b"", 0)) if init_ns else (b"", 0)
         return InvocationRecord(
             request_id=uuid_text(raw_id),
             function_name=self._name,
@@ -93,6 +109,8 @@ class LogBook:
             log=text,
             log_dropped_bytes=dropped,
             runtime_version=self._runtime_version,
+            init_log=init_text,
+            init_log_dropped_bytes=init_dropped,
         )
 
     def _wall_ms(self, monotonic_ns: int) -> int:

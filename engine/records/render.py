@@ -13,10 +13,8 @@ def render(record: InvocationRecord, log_format: LogFormat = "Text") -> list[Log
 
     The function's own lines bear the time of completion: when each was written is not recorded.
     """
-    events = [*_opening(record, log_format), *_own(record)]
-    if record.log_dropped_bytes:
-        events.append((record.wall_ms, report.dropped_line(record.log_dropped_bytes)))
-    events += _closing(record, log_format)
+    own = _lines(record.log, record.log_dropped_bytes, record.wall_ms)
+    events = [*_opening(record, log_format), *own, *_closing(record, log_format)]
     return [LogEvent(time_ms, record.stream, message, record.request_id) for time_ms, message in events]
 
 
@@ -25,16 +23,17 @@ def _opening(record: InvocationRecord, log_format: LogFormat) -> list[tuple[int,
     if record.start == "cold" and record.runtime_version:
         text = report.init_start_line(record.runtime_version, record.runtime_version_arn)
         opening.append((record.init_started_ms, platform_events.init_start(record) if log_format == "JSON" else text))
+    opening += _lines(record.init_log, record.init_log_dropped_bytes, record.started_ms)
     text = report.start_line(record.request_id, record.version)
     return [*opening, (record.started_ms, platform_events.start(record) if log_format == "JSON" else text)]
 
 
-def _own(record: InvocationRecord) -> list[tuple[int, str]]:
+def _lines(log: bytes, dropped_bytes: int, time_ms: int) -> list[tuple[int, str]]:
     """Split at newlines alone: a carriage return is how a function keeps several lines in one event."""
-    if not record.log:
-        return []
-    text = record.log.decode("utf-8", "replace").removesuffix("\n")
-    return [(record.wall_ms, line) for line in text.split("\n")]
+    lines = log.decode("utf-8", "replace").removesuffix("\n").split("\n") if log else []
+    if dropped_bytes:
+        lines.append(report.dropped_line(dropped_bytes))
+    return [(time_ms, line) for line in lines]
 
 
 def _closing(record: InvocationRecord, log_format: LogFormat) -> list[tuple[int, str]]:

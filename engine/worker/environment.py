@@ -7,6 +7,7 @@ from the function before its first line runs.
 from __future__ import annotations
 
 import atexit
+import fcntl
 import io
 import os
 import resource
@@ -47,7 +48,10 @@ def run(order: dict[str, Any], fds: list[int], zygote_pid: int) -> int:
 
 
 def _settle_in(fds: list[int], zygote_pid: int) -> None:
-    """Leave the zygote: its descriptors, its session, its limits. Ends at once if the zygote is gone already."""
+    """Leave the zygote: its descriptors, its session, its limits. Ends at once if the zygote is gone already.
+
+    The environment's own descriptors go above the limit that the function gets: it neither counts nor closes them.
+    """
     linux.die_with_parent(signal.SIGKILL)
     if os.getppid() != zygote_pid:
         os._exit(1)
@@ -57,7 +61,11 @@ def _settle_in(fds: list[int], zygote_pid: int) -> None:
         os.write(entry, b"0")
     os.dup2(fds[2], 1)
     os.dup2(fds[2], 2)
-    edges = [2, *sorted(fds[:3]), resource.getrlimit(resource.RLIMIT_NOFILE)[1]]
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if most >= OPEN_FILES_MAX + len(fds):
+        fds[:3] = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, OPEN_FILES_MAX) for fd in fds[:3]]
+    edges = [2, *sorted(fds[:3]), most]
     for low, high in zip(edges, edges[1:], strict=False):
         os.closerange(low + 1, high)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -121,7 +129,9 @@ def _open_port(order: dict[str, Any], fds: list[int], variables: dict[str, str])
     return place
 
 
-def _fault_teller(to_json: Callable[[object], bytes], as_json: bool) -> Callable[[BaseException, str], tuple[bytes, str]]:
+def _fault_teller(
+    to_json: Callable[[object], bytes], as_json: bool
+) -> Callable[[BaseException, str], tuple[bytes, str]]:
     """Turns an exception into the answer for the caller, and prints it to the log."""
 
     def tell(error: BaseException, request_id: str) -> tuple[bytes, str]:

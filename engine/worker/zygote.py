@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import time
+from importlib import import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,22 +27,18 @@ if TYPE_CHECKING:
 ORDER_BYTES = 131_072  # an order holds 4 KB of variables and a few paths
 ORDER_FDS = 16
 LAST_WORDS_S = 5.0
+# What the worker itself needs, and what nearly every function imports.
+PRELOADED = (
+    "base64", "collections.abc", "datetime", "decimal", "logging", "re", "traceback", "engine.worker.environment",
+)  # fmt: skip
 
 
 def _preload(package_parent: str, library_folders: list[str]) -> None:
     """Import what every environment needs, then take the engine's folders off the path again."""
     plain = list(sys.path)
     sys.path[:0] = [package_parent, *library_folders]
-    import base64
-    import collections.abc
-    import datetime
-    import decimal
-    import logging
-    import re
-    import traceback  # noqa: F401  # as above: for the functions to come
-
-    import engine.worker.environment
-
+    for module in PRELOADED:
+        import_module(module)
     sys.path[:] = plain
     sys.path_importer_cache.clear()
 

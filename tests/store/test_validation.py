@@ -199,3 +199,7 @@ def test_patterns_and_runtimes_are_those_of_the_service_model() -> None:
     assert fact("RoleArn")["pattern"] == ROLE_PATTERN
     assert fact("EnvironmentVariableName")["pattern"] == ENVIRONMENT_NAME_PATTERN
     assert set(RUNTIMES_KNOWN) & set(model.shape_for("Runtime").enum) == set(RUNTIMES_KNOWN)
+
+
+def test_a_variable_may_have_a_name_of_one_letter() -> None:
+    validate_configuration(**{**GOOD, "environment": {"K": "V"}})

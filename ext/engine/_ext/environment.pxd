@@ -8,6 +8,7 @@ cdef class Waiter:
     cdef readonly object error
     cdef object lock            # made only when the thread parks
     cdef public object forward  # a future that takes the answer instead
+    cdef int bell_fd            # to be rung with the answer while the thread sleeps in epoll, else -1
 
 
 cdef class Environment:
@@ -21,7 +22,7 @@ cdef class Environment:
     cdef public uint64_t served, spawned_ns, init_ns, used_ns
     cdef public bint init_seen, is_ready
     cdef public uint32_t memory_kb
-    cdef uint64_t log_taken, log_start, log_dropped, cpu_ns, busy_ns
+    cdef uint64_t log_taken, log_start, log_skipped, log_dropped, cpu_ns, busy_ns
     cdef bytearray log_text
 
 cdef uint64_t drain_pipe(Environment env, uint64_t* counter_ptr, uint64_t upto, uint64_t limit) except *

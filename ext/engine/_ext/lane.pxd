@@ -43,6 +43,7 @@ cdef class Lane:
     cdef readonly object pending        # deque of what waits for a slot
     cdef readonly int region_fd, event_fd
     cdef int memory_mb
+    cdef int epoch                      # how many regions this lane has had
     cdef uint64_t timeout_ns, log_limit
     cdef uint32_t spin_ns, spin_limit
     cdef readonly Mapping mapping
@@ -67,6 +68,7 @@ cdef class Lane:
                    uint64_t cpu_ns) except -1
     cdef void free_slot(self, int index) noexcept
     cdef int pump(self) except -1
+    cdef int turn_away(self, object waiter, object error) except -1
     cdef int condemn(self, Environment env) except -1
     cdef int poison(self) except -1
     cdef int init_ended(self, Environment env, uint64_t now_ns) except -1

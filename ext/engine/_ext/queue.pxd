@@ -88,7 +88,12 @@ cdef inline uint64_t word_generation(uint64_t word) noexcept nogil:
 # --- the core's end ---------------------------------------------------------------------------------------------------
 
 cdef inline void queue_format(queue_t* q, char* base_ptr) noexcept nogil:
-    memset(q, 0, sizeof(queue_t))
+    """Start afresh on a region of zeros. A thread may be looking at the queue meanwhile (`any_finished`), so its pointers
+    go from the old region straight to the new one."""
+    q.words = 0
+    q.tail = 0
+    memset(q.done_head, 0, sizeof(q.done_head))
+    memset(q.live, 0, sizeof(q.live))
     q.base_ptr = base_ptr
     q.head_ptr = <region_t*>base_ptr
     q.head_ptr.abi = REGION_ABI
@@ -100,7 +105,7 @@ cdef inline void queue_format(queue_t* q, char* base_ptr) noexcept nogil:
 
 
 cdef inline bint is_live(queue_t* q, int env) noexcept nogil:
-    return env < ENVS and (q.live[env >> 6] >> (env & 63)) & 1
+    return <uint32_t>env < <uint32_t>ENVS and (q.live[env >> 6] >> (env & 63)) & 1
 
 
 cdef inline void queue_forget(queue_t* q, int env) noexcept nogil:
@@ -123,7 +128,8 @@ cdef inline void queue_admit(queue_t* q, int env) noexcept nogil:
 
 cdef inline int queue_append(queue_t* q, int index) noexcept nogil:
     """Append a hint to the ready ring. ILLEGAL when the ring is full: only a forged `ready_head` can do that."""
-    if q.tail - load64(&q.head_ptr.ready_head) >= READY_CAP:
+    cdef uint64_t head = load64(&q.head_ptr.ready_head)
+    if head > q.tail or q.tail - head >= READY_CAP:
         return ILLEGAL
     store64(ready_at(q.base_ptr, q.tail), (q.tail << 16) | <uint64_t>index)
     q.tail += 1
@@ -139,7 +145,7 @@ cdef inline int queue_publish(queue_t* q, int index, uint64_t generation) noexce
 cdef inline bint ready_holds(queue_t* q, int index) noexcept nogil:
     """Whether the part of the ring that is not yet popped names this slot."""
     cdef uint64_t position = load64(&q.head_ptr.ready_head)
-    if q.tail - position > READY_CAP:
+    if position > q.tail or q.tail - position > READY_CAP:
         return False
     while position != q.tail:
         if (load64(ready_at(q.base_ptr, position)) & 0xFFFF) == <uint64_t>index:
@@ -223,6 +229,12 @@ cdef inline int pop_ready(char* base_ptr) noexcept nogil:
     return ILLEGAL
 
 
+cdef inline bint claim_seen(char* base_ptr, int env, int index, uint64_t seen) noexcept nogil:
+    """Claim a slot whose word was `seen`. False when it was not READY, or is no longer what it was."""
+    return word_phase(seen) == READY and cas64(&slot_at(base_ptr, index).word, seen,
+                                               make_word(CLAIMED, env, word_generation(seen)))
+
+
 cdef inline int claim_next(char* base_ptr, int env, uint64_t* word_ptr) noexcept nogil:
     """Claim the next slot that is READY; its index, NONE or ILLEGAL."""
     cdef int index
@@ -234,10 +246,8 @@ cdef inline int claim_next(char* base_ptr, int env, uint64_t* word_ptr) noexcept
         if index >= SLOTS:
             return ILLEGAL
         word = load64(&slot_at(base_ptr, index).word)
-        if word_phase(word) != READY:
-            continue
-        word_ptr[0] = make_word(CLAIMED, env, word_generation(word))
-        if cas64(&slot_at(base_ptr, index).word, word, word_ptr[0]):
+        if claim_seen(base_ptr, env, index, word):
+            word_ptr[0] = make_word(CLAIMED, env, word_generation(word))
             return index
 
 
@@ -249,12 +259,20 @@ cdef inline void flag_finished(char* base_ptr, int env, int event_fd) noexcept n
         ring_bell(event_fd)
 
 
-cdef inline void finish(char* base_ptr, int env, int index, uint64_t word, int event_fd) noexcept nogil:
+cdef inline void mark_done(char* base_ptr, int env, int index, uint64_t word) noexcept nogil:
+    store64(&slot_at(base_ptr, index).word, make_word(DONE, env, word_generation(word)))
+
+
+cdef inline void append_done(char* base_ptr, int env, int index) noexcept nogil:
     cdef env_t* record_ptr = env_at(base_ptr, env)
     cdef uint64_t tail = record_ptr.done_tail
-    store64(&slot_at(base_ptr, index).word, make_word(DONE, env, word_generation(word)))
     store16(ring_at(base_ptr, env) + (tail & (SLOTS - 1)), <uint16_t>index)
     store64(&record_ptr.done_tail, tail + 1)
+
+
+cdef inline void finish(char* base_ptr, int env, int index, uint64_t word, int event_fd) noexcept nogil:
+    mark_done(base_ptr, env, index, word)
+    append_done(base_ptr, env, index)
     flag_finished(base_ptr, env, event_fd)
 
 

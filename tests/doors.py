@@ -1,0 +1,175 @@
+"""The engine as its users hold it: blocking, or on an asyncio or uvloop loop. One blocking face for tests of all three.
+
+Tests that look inside do it here: which processes an engine has, and whether they are gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import uvloop
+
+import engine
+import engine.sync
+from engine import InvokeResult
+
+PATIENCE_S = 60.0  # for what must happen; it never decides how long something may take
+ONE_VCPU_MB = 1_769  # so that no CPU quota slows a test
+
+
+class BlockingDoor:
+    """`engine.sync.Engine`."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.engine = engine.sync.Engine(**settings)
+
+    def __enter__(self) -> BlockingDoor:
+        self.engine.open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.engine.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
+
+    @property
+    def inside(self) -> Any:
+        return self.engine._engine
+
+
+class LoopDoor:
+    """`engine.Engine` on a loop that turns in a thread of its own."""
+
+    def __init__(self, new_loop: Callable[[], asyncio.AbstractEventLoop], **settings: Any) -> None:
+        self.inside = engine.Engine(**settings)
+        self.loop = new_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="loop")
+
+    def __enter__(self) -> LoopDoor:
+        self._thread.start()
+        try:
+            self.open()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        try:
+            self.close()
+        finally:
+            self._stop()
+
+    def _stop(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        self.loop.close()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self.inside, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            return asyncio.run_coroutine_threadsafe(method(*arguments, **named), self.loop).result()
+
+        return call
+
+
+Door = BlockingDoor | LoopDoor
+DOORS: Mapping[str, Callable[..., Door]] = {
+    "blocking": BlockingDoor,
+    "asyncio": lambda **settings: LoopDoor(asyncio.SelectorEventLoop, **settings),
+    "uvloop": lambda **settings: LoopDoor(uvloop.new_event_loop, **settings),
+}
+
+
+@dataclass
+class Function:
+    """A deployed function, seen through a door."""
+
+    door: Door
+    name: str
+    results: list[InvokeResult] = field(default_factory=list)
+
+    def __call__(self, payload: object = None, **options: Any) -> InvokeResult:
+        result: InvokeResult = self.door.invoke(self.name, payload, **options)
+        self.results.append(result)
+        return result
+
+    def log(self, result: InvokeResult) -> list[str]:
+        """The lines of one invocation."""
+        return [event.message for event in self.door.logs(self.name, request_id=result.request_id)]
+
+    def whole_log(self) -> list[str]:
+        return [event.message for event in self.door.logs(self.name)]
+
+    def stats(self, version: str = "$LATEST") -> dict[str, Any]:
+        told: dict[str, Any] = self.door.stats(self.name)["functions"][self.name]["versions"][version]
+        return told
+
+    def pids(self) -> list[int]:
+        return environment_pids(self.door, self.name)
+
+
+def environment_pids(door: Door, name: str | None = None) -> list[int]:
+    """Processes of one function's environments, or of all."""
+    lanes = [pool.lane for pool in door.inside._supervisor.pools if name in (None, pool.lane.name)]
+    return [env.pid for lane in lanes for env in list(lane.environments) if env is not None and env.pid > 0]
+
+
+def zygote_pid(door: Door) -> int:
+    pid: int = door.inside._supervisor.zygote.pid
+    return pid
+
+
+@contextmanager
+def watched(*pids: int) -> Iterator[Callable[[], None]]:
+    """Pidfds of live processes. What it gives waits until every one of them has ended."""
+    pidfds = [os.pidfd_open(pid) for pid in pids]
+
+    def wait_gone() -> None:
+        for pid, pidfd in zip(pids, pidfds, strict=True):
+            assert select.select([pidfd], [], [], PATIENCE_S)[0], f"process {pid} is still there"
+
+    try:
+        yield wait_gone
+    finally:
+        for pidfd in pidfds:
+            os.close(pidfd)
+
+
+class Gate:
+    """Where functions say that they are running, and wait until they may go on. See `code/endings.py: waits`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = str(folder / "gate")
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self.path)
+        self._listener.listen(1024)
+        self._listener.settimeout(PATIENCE_S)
+        self._inside: list[socket.socket] = []
+
+    def wait_entered(self, count: int = 1) -> None:
+        """Until so many more have come."""
+        for _ in range(count):
+            self._inside.append(self._listener.accept()[0])
+
+    def open(self) -> None:
+        """Let all go that have come."""
+        while self._inside:
+            self._inside.pop().close()
+
+    def close(self) -> None:
+        self.open()
+        self._listener.close()

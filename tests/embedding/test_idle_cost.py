@@ -1,0 +1,46 @@
+"""What an engine costs that has nothing to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+from conftest import CODE
+from doors import Gate
+
+import engine
+
+ENVIRONMENTS = 100
+WINDOW_S = 3.0
+SHARE_MAX = 0.005  # of one CPU, for everything the engine is: host, zygote, environments
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_s(pids: list[int]) -> float:
+    """CPU time so far, user and system."""
+    return sum(psutil.Process(pid).cpu_times().user + psutil.Process(pid).cpu_times().system for pid in pids)
+
+
+def test_a_hundred_idle_environments_cost_next_to_nothing(run: Callable[..., Any], gate: Gate) -> None:
+    """The one test that looks at a stretch of time: idling has no event to wait for."""
+
+    async def main() -> None:
+        async with engine.Engine(scaling="lambda") as opened:
+            await opened.create_function("waits", code=CODE, handler="hosted.waits", timeout_s=60)
+            calls = [asyncio.create_task(opened.invoke("waits", gate.path)) for _ in range(ENVIRONMENTS)]
+            await asyncio.to_thread(gate.wait_entered, ENVIRONMENTS)
+            gate.open()
+            assert len({(await call).json() for call in calls}) == ENVIRONMENTS
+            while opened._scheduler.active:
+                await asyncio.sleep(0.01)  # until the engine itself says that it has nothing to watch over
+            zygote = opened._supervisor.zygote.pid
+            pids = [os.getpid(), zygote, *[child.pid for child in psutil.Process(zygote).children()]]
+            assert len(pids) == ENVIRONMENTS + 2
+            before = cpu_s(pids)
+            await asyncio.sleep(WINDOW_S)
+            assert cpu_s(pids) - before <= SHARE_MAX * WINDOW_S + TICK_S
+
+    run(main())

@@ -1,0 +1,198 @@
+"""Environments killed at random moments under load: every call gets exactly one answer, and nothing is left.
+
+ENGINE_CHAOS_S: how many seconds a storm lasts; 5 unless told otherwise, 60 and more before a release:
+`ENGINE_CHAOS_S=60 pytest tests/faults/test_killed_at_any_moment.py`.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from doors import DOORS, ONE_VCPU_MB, Door, Function, environment_pids, watched, zygote_pid
+
+from engine import InvokeResult
+
+CODE = Path(__file__).parent / "code"
+CHAOS_S = float(os.environ.get("ENGINE_CHAOS_S", "5"))
+CALLERS = 64
+KILL_EVERY_S = 0.02
+RSS_GROWTH_MAX = 48 << 20  # one function's ledger, its log text and this test's own list of answers; not more with time
+
+
+def descriptors() -> Counter[str]:
+    """What this process holds open, by kind."""
+    kinds: Counter[str] = Counter()
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            kinds[os.readlink(f"/proc/self/fd/{fd}").split(":")[0]] += 1
+        except FileNotFoundError:
+            continue  # the listing's own
+    return kinds
+
+
+class Storm:
+    """64 callers with unique tokens, and a hand that kills an environment every 20 ms."""
+
+    def __init__(self, door: Door, notes: Path) -> None:
+        self.function = Function(door, "echoes")
+        self.notes = notes
+        self.tokens = count()
+        self.taken: list[int] = []
+        self.answers: list[tuple[int, InvokeResult]] = []
+        self.kills = 0
+        self.over = threading.Event()
+
+    def call(self) -> None:
+        chance = random.Random(threading.get_ident())
+        while not self.over.is_set():
+            token = next(self.tokens)
+            self.taken.append(token)
+            event = {"token": token, "notes": str(self.notes), "ms": chance.choice((0, 0, 1, 5))}
+            self.answers.append((token, self.function.door.invoke("echoes", event)))
+
+    def kill_one(self, chance: random.Random) -> None:
+        pools = self.function.door.inside._supervisor.pools
+        living = [env for pool in pools for env in list(pool.lane.environments) if env is not None and env.pidfd >= 0]
+        if living:
+            try:
+                signal.pidfd_send_signal(chance.choice(living).pidfd, signal.SIGKILL)
+                self.kills += 1
+            except (ProcessLookupError, OSError):
+                pass  # it died of the kill before
+
+    def rage(self, seconds: float) -> None:
+        chance = random.Random(1)
+        with ThreadPoolExecutor(CALLERS) as threads:
+            callers = [threads.submit(self.call) for _ in range(CALLERS)]
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                self.kill_one(chance)
+                self.over.wait(KILL_EVERY_S)
+            self.over.set()
+            for caller in callers:
+                caller.result()
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_every_call_gets_exactly_one_answer_and_nothing_is_left(name: str, tmp_path: Path) -> None:
+    before, children = descriptors(), psutil.Process().children(recursive=True)
+    notes = tmp_path / "notes"
+    with DOORS[name]() as door:
+        door.create_function("echoes", code=CODE, handler="hostile.echoes", memory_mb=ONE_VCPU_MB, timeout_s=30)
+        Storm(door, tmp_path / "warm-up").rage(1.0)
+        gc.collect()
+        rss = psutil.Process().memory_info().rss
+        invoked = door.stats("echoes")["functions"]["echoes"]["versions"]["$LATEST"]["invocations"]
+        storm = Storm(door, notes)
+        storm.rage(CHAOS_S)
+        gc.collect()
+        growth = psutil.Process().memory_info().rss - rss
+        stats = storm.function.stats()
+        assert door.invoke("echoes", {"token": -1, "notes": str(notes), "ms": 0}).json() == -1
+        pids = environment_pids(door)
+        with watched(zygote_pid(door), *[pid for pid in pids if psutil.pid_exists(pid)]) as wait_gone:
+            door.close()
+            wait_gone()
+    ended = check_answers(storm)
+    ran = Counter(int(line) for line in notes.read_text().split() if line != "-1")
+    assert max(ran.values()) == 1  # no invocation was run by two environments
+    assert {token for token, result in storm.answers if result.outcome == "ok"} <= ran.keys()
+    assert stats["invocations"] - invoked == len(storm.answers)
+    assert (stats["concurrency"], stats["timeouts"], stats["throttles"]) == (0, 0, 0)
+    # What it was: shown by `pytest -rP`.
+    print(f"{name}: {storm.kills} kills, {len(storm.answers)} answers, {ended} ExitErrors, {growth >> 20} MB grown")  # noqa: T201
+    assert growth < RSS_GROWTH_MAX
+    gc.collect()
+    assert descriptors() == before
+    assert psutil.Process().children(recursive=True) == children
+
+
+def check_answers(storm: Storm) -> int:
+    """Each token answered once, by itself or by an ExitError. How many ExitErrors."""
+    assert Counter(token for token, _ in storm.answers) == Counter(storm.taken)
+    assert len(storm.answers) > storm.kills > 0
+    ended = 0
+    for token, result in storm.answers:
+        if result.function_error is None:
+            assert result.json() == token
+        else:
+            message = f"RequestId: {result.request_id} Error: Runtime exited with error: signal: killed"
+            assert result.json() == {"errorType": "Runtime.ExitError", "errorMessage": message}
+            ended += 1
+    assert 0 < ended <= storm.kills
+    assert len({result.request_id for _, result in storm.answers}) == len(storm.answers)
+    return ended
+
+
+def calls(function: Function, times: int, event: Any) -> list[InvokeResult]:
+    return [function.door.invoke(function.name, event) for _ in range(times)]
+
+
+def test_a_killed_zygote_ends_what_ran_and_is_replaced(hostile: Function, gate: Any, door: Door) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        running = [threads.submit(hostile, {"gate": gate.path}) for _ in range(4)]
+        gate.wait_entered(4)
+        with watched(zygote_pid(door), *hostile.pids()) as wait_gone:
+            old = zygote_pid(door)
+            os.kill(old, signal.SIGKILL)
+            wait_gone()
+        for result in (call.result() for call in running):
+            message = f"RequestId: {result.request_id} Error: Runtime exited with error: signal: killed"
+            assert result.json() == {"errorType": "Runtime.ExitError", "errorMessage": message}
+    assert (hostile(1).json(), hostile.results[-1].start) == (1, "cold")
+    assert zygote_pid(door) != old
+    assert hostile.stats()["concurrency"] == 0
+
+
+def test_a_zygote_killed_over_and_over_under_load_loses_no_call(hostile: Function, door: Door) -> None:
+    killed = 0
+    with ThreadPoolExecutor(16) as threads:
+        running = [threads.submit(calls, hostile, 50, {"n": 1}) for _ in range(16)]
+        while not all(call.done() for call in running) and killed < 8:
+            pid = zygote_pid(door)
+            with watched(pid) as wait_gone:
+                os.kill(pid, signal.SIGKILL)
+                wait_gone()
+            killed += 1
+            assert door.invoke("hostile", {"n": 2}).status_code == 200
+        results = [result for call in running for result in call.result()]
+    assert len(results) == 16 * 50
+    for result in results:
+        assert result.json() == {"n": 1} or result.json()["errorType"] == "Runtime.ExitError"
+    assert hostile({"n": 3}).json() == {"n": 3}
+    assert hostile.stats()["concurrency"] == 0
+
+
+def test_an_environment_killed_while_idle_costs_nobody_an_error(hostile: Function, neighbour: Function) -> None:
+    for number in range(20):
+        assert hostile(number).json() == number
+        with watched(*hostile.pids()) as wait_gone:
+            os.kill(hostile.pids()[0], signal.SIGKILL)
+            wait_gone()
+    assert hostile.stats()["errors"] == 0
+
+
+def test_environments_killed_while_they_start_are_started_again(
+    door: Door, neighbour: Function, tmp_path: Path
+) -> None:
+    """Init code that kills its process the first few times it runs."""
+    code = tmp_path / "app.py"
+    code.write_text(
+        f"import os, pathlib, signal\nflag = pathlib.Path({str(tmp_path / 'flag')!r})\n"
+        "tries = int(flag.read_text()) if flag.exists() else 0\nflag.write_text(str(tries + 1))\n"
+        "if tries < 1:\n    os.kill(os.getpid(), signal.SIGKILL)\ndef handler(event, context):\n    return tries\n"
+    )
+    door.create_function("starts", code=code, handler="app.handler", memory_mb=ONE_VCPU_MB)
+    assert door.invoke("starts").json() == 1

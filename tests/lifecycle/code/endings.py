@@ -1,0 +1,205 @@
+"""Handlers that end in every way there is. Each does what its event or its name says."""
+
+from __future__ import annotations
+
+import ctypes
+import decimal
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+from typing import Any
+
+Event = Any
+served = 0
+
+
+def tells_its_pid(event: Event, context: Any) -> int:
+    return os.getpid()
+
+
+def echoes(event: Event, context: Any) -> Any:
+    return event
+
+
+def raises(event: Event, context: Any) -> None:
+    deeper(event)
+
+
+def deeper(event: Event) -> None:
+    print("own line")  # noqa: T201
+    raise ValueError(event["say"])
+
+
+def ends(event: Event, context: Any) -> int:
+    """Answers its pid, unless the event names a way to end."""
+    print("own line")  # noqa: T201
+    if event:
+        WAYS[event["way"]]()
+    return os.getpid()
+
+
+def calls_itself() -> None:
+    """In C, where no recursion limit holds: until the stack is used up."""
+    sys.setrecursionlimit(1 << 30)
+    again = type("Again", (), {"__repr__": lambda self: repr(self)})()
+    repr(again)
+
+
+def holds_memory() -> None:
+    held = []
+    while True:
+        held.append(b"x" * (4 << 20))
+
+
+def holds_memory_in_a_child() -> None:
+    if os.fork() == 0:
+        holds_memory()
+    signal.pause()
+
+
+def raises_interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def stops() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+WAYS = {
+    "os._exit(0)": lambda: os._exit(0),
+    "os._exit(3)": lambda: os._exit(3),
+    "sys.exit()": lambda: sys.exit(),
+    "sys.exit(4)": lambda: sys.exit(4),
+    "sys.exit(text)": lambda: sys.exit("last words"),
+    "KeyboardInterrupt": raises_interrupt,
+    "SIGKILL": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "SIGTERM": lambda: os.kill(os.getpid(), signal.SIGTERM),
+    "SIGSEGV": lambda: ctypes.string_at(0),
+    "abort": os.abort,
+    "C stack": calls_itself,
+    "memory": holds_memory,
+    "memory of a child": holds_memory_in_a_child,
+    "sleeps": signal.pause,
+    "C loop": lambda: sum(range(10**15)),
+    "regex": lambda: re.match(r"(a+)+$", "a" * 64 + "b"),
+    "stops": stops,
+}
+
+
+def closes_descriptors(event: Event, context: Any) -> int:
+    print("own line")  # noqa: T201
+    os.closerange(3, 1024)
+    return os.getpid()
+
+
+def opens_files(event: Event, context: Any) -> list[int]:
+    """Every descriptor there is; what fails says how many there were."""
+    held = []
+    try:
+        while True:
+            held.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError as full:
+        for descriptor in held:
+            os.close(descriptor)
+        return [len(held), full.errno or 0]
+
+
+def leaves_threads(event: Event, context: Any) -> list[int]:
+    threading.Thread(target=signal.pause if event is None else threading.Event().wait).start()
+    return [os.getpid(), threading.active_count()]
+
+
+def leaves_a_daemon(event: Event, context: Any) -> list[int]:
+    """The pids of this environment and of a process that left its session and its parent."""
+    told, tell = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        between = os.getpid()
+        if os.fork() == 0:
+            while os.getppid() == between and event["waits for its orphanage"]:
+                os.sched_yield()
+            os.write(tell, str(os.getpid()).encode())
+            signal.pause()
+        os._exit(0)
+    os.wait()
+    return [os.getpid(), int(os.read(told, 20))]
+
+
+def answers_bytes(event: Event, context: Any) -> str:
+    """An answer of so many bytes, quotes included."""
+    return "x" * (event - 2)
+
+
+def answers_a_set(event: Event, context: Any) -> set[int]:
+    return {1}
+
+
+def answers_nan(event: Event, context: Any) -> list[float]:
+    return [float("nan"), float("inf")]
+
+
+def answers_deep(event: Event, context: Any) -> list[Any]:
+    answer: list[Any] = []
+    for _ in range(event):
+        answer = [answer]
+    return answer
+
+
+def answers_decimal(event: Event, context: Any) -> dict[str, decimal.Decimal]:
+    return {"price": decimal.Decimal("1.10")}
+
+
+def tells_variables(event: Event, context: Any) -> dict[str, str]:
+    return dict(os.environ)
+
+
+def imports(event: Event, context: Any) -> dict[str, str]:
+    """What becomes of each import."""
+    told = {}
+    for name in event:
+        try:
+            __import__(name)
+            told[name] = "imported"
+        except ImportError as error:
+            told[name] = f"{type(error).__name__}: {error}"
+    return told
+
+
+def tells_context(event: Event, context: Any) -> dict[str, Any]:
+    client = context.client_context
+    return {
+        "function_name": context.function_name,
+        "function_version": context.function_version,
+        "invoked_function_arn": context.invoked_function_arn,
+        "memory_limit_in_mb": context.memory_limit_in_mb,
+        "aws_request_id": context.aws_request_id,
+        "log_group_name": context.log_group_name,
+        "log_stream_name": context.log_stream_name,
+        "identity": [context.identity.cognito_identity_id, context.identity.cognito_identity_pool_id],
+        "tenant_id": context.tenant_id,
+        "client": None if client is None else [client.custom, client.env, client.client.app_title],
+        "remaining": context.get_remaining_time_in_millis(),
+        "trace": os.environ["_X_AMZN_TRACE_ID"],
+    }
+
+
+def counts(event: Event, context: Any) -> int:
+    global served
+    served += 1
+    return served
+
+
+def waits(event: Event, context: Any) -> str:
+    """Says that it is running, then waits to be let go. The answer is its code's name."""
+    with socket.socket(socket.AF_UNIX) as at_gate:
+        at_gate.connect(event)
+        at_gate.recv(1)
+    return "old code"
+
+
+def prints_much(event: Event, context: Any) -> None:
+    for number in range(event):
+        print(f"line {number}")  # noqa: T201

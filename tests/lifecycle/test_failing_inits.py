@@ -1,0 +1,160 @@
+"""Init code that fails, exits or hangs: logged as `Phase: init`, then done again within the invocation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from doors import Function
+
+import engine.core.supervisor
+from engine import InvokeResult
+
+Deploy = Callable[..., Function]
+
+# name: (code, handler, the answer's errorType, its errorMessage)
+FAILURES = {
+    "a missing import": (
+        "import nothere", "app.handler",
+        "Runtime.ImportModuleError", "Unable to import module 'app': No module named 'nothere'",
+    ),
+    "a missing module": (
+        "pass", "other.handler",
+        "Runtime.ImportModuleError", "Unable to import module 'other': No module named 'other'",
+    ),
+    "the engine itself": (
+        "import engine", "app.handler",
+        "Runtime.ImportModuleError", "Unable to import module 'app': No module named 'engine'",
+    ),
+    "a missing handler": (
+        "pass", "app.handler",
+        "Runtime.HandlerNotFound", "Handler 'handler' missing on module 'app'",
+    ),
+    "a syntax error": (
+        "def handler(:\n", "app.handler",
+        "Runtime.UserCodeSyntaxError", "Syntax error in module 'app': invalid syntax (app.py, line 1)",
+    ),
+    "a handler without a module": (
+        "pass", "handler",
+        "Runtime.MalformedHandlerName", "Bad handler 'handler': not enough values to unpack (expected 2, got 1)",
+    ),
+    "an exception": (
+        "print('loading')\nraise KeyError('k')", "app.handler",
+        "KeyError", "'k'",
+    ),
+}  # fmt: skip
+
+
+def written(folder: Path, code: str) -> Path:
+    file = folder / "app.py"
+    file.write_text(code)
+    return file
+
+
+def check_log(function: Function, result: InvokeResult, init_status: str) -> None:
+    """First the init that failed, then the invocation with its own."""
+    log = function.whole_log()
+    (report,) = (line for line in log if line.startswith("INIT_REPORT ") and "\tPhase: init\t" in line)
+    assert re.fullmatch(rf"INIT_REPORT Init Duration: \d+\.\d\d ms\tPhase: init\t{init_status}", report)
+    start = log.index(f"START RequestId: {result.request_id} Version: $LATEST")
+    assert log.index(report) < start
+    assert log.index(f"END RequestId: {result.request_id}") > start
+    assert "\tInit Duration: " not in log[-1]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_failing_init_is_told_by_every_invocation(deploy: Deploy, tmp_path: Path, failure: str) -> None:
+    code, handler, error_type, message = FAILURES[failure]
+    function = deploy(handler, code=written(tmp_path, code))
+    first = function()
+    answer = first.json()
+    assert list(answer) == ["errorMessage", "errorType", "requestId", "stackTrace"]
+    assert (answer["errorType"], answer["errorMessage"], answer["requestId"]) == (error_type, message, "")
+    assert (first.function_error, first.outcome, first.init_ms) == ("Unhandled", "error", None)
+    assert first.billed_ms == -(-round(first.duration_ms * 1e6) // 1_000_000)
+    check_log(function, first, f"Status: error\tError Type: {re.escape(error_type)}")
+    log = function.log(first)
+    assert log[-1].endswith(f"Status: error\tError Type: {error_type}")
+    assert any(line.startswith(f"[ERROR] {error_type}: ") for line in log)
+    assert ("loading" in log) == (failure == "an exception")
+    assert function().json() == answer
+    stats = function.stats()
+    assert (stats["invocations"], stats["errors"]) == (2, 2)
+
+
+def test_a_syntax_error_shows_the_line_and_an_exception_no_frame_of_the_engine(deploy: Deploy, tmp_path: Path) -> None:
+    wrong = deploy("app.handler", code=written(tmp_path, "def handler(:\n"))
+    (place,) = wrong().json()["stackTrace"]
+    assert re.fullmatch(r'  File ".*/app\.py" Line 1\n    def handler\(:\n?', place)
+    raising = deploy("app.handler", code=written(tmp_path, "def load():\n    raise KeyError('k')\nload()"))
+    trace = raising().json()["stackTrace"]
+    assert not any("/worker/" in frame or "port.pyx" in frame for frame in trace)
+    assert [re.sub(r".*, in (.*)\n(?s:.*)", r"\1", frame) for frame in trace[-2:]] == ["<module>", "load"]
+
+
+@pytest.mark.parametrize("code", ["import os; os._exit(3)", "import sys; sys.exit(3)"])
+def test_an_init_that_exits_is_an_exit_error(deploy: Deploy, tmp_path: Path, code: str) -> None:
+    function = deploy("app.handler", code=written(tmp_path, f"print('loading')\n{code}"))
+    for result in (function(), function()):
+        message = f"RequestId: {result.request_id} Error: Runtime exited with error: exit status 3"
+        assert result.json() == {"errorType": "Runtime.ExitError", "errorMessage": message}
+        assert result.outcome == "exit"
+        assert "loading" in function.log(result)
+        assert function.log(result)[-1].endswith("\tStatus: error\tError Type: Runtime.ExitError")
+    assert (
+        sum("\tPhase: init\tStatus: error\tError Type: Runtime.ExitError" in line for line in function.whole_log()) == 1
+    )
+
+
+def test_an_init_that_works_the_second_time_serves_and_its_time_is_the_invocations(
+    deploy: Deploy, tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
+    code = f"""
+import os, time
+if not os.path.exists({str(flag)!r}):
+    open({str(flag)!r}, "w").close()
+    os._exit(1)
+until = time.monotonic() + 0.05
+while time.monotonic() < until:
+    pass
+def handler(event, context):
+    return context.get_remaining_time_in_millis()
+"""
+    function = deploy("app.handler", code=written(tmp_path, code), timeout_s=3)
+    first, second = function(), function()
+    assert (first.function_error, first.start, first.init_ms) == (None, "cold", None)
+    assert first.duration_ms >= 50
+    assert first.billed_ms >= 50
+    assert first.json() <= 2950
+    assert (second.function_error, second.start) == (None, "warm")
+
+
+def test_an_init_that_hangs_is_ended_and_done_again_under_the_functions_limit(
+    deploy: Deploy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine.core.supervisor, "INIT_TIMEOUT_S", 0.3)
+    function = deploy(
+        "app.handler", code=written(tmp_path, "import signal\nprint('loading')\nsignal.pause()"), timeout_s=1
+    )
+    result = function()
+    message = f"RequestId: {result.request_id} Error: Task timed out after 1.00 seconds"
+    assert result.json() == {"errorType": "Sandbox.Timedout", "errorMessage": message}
+    assert (result.duration_ms, result.billed_ms, result.init_ms) == (1000.0, 1000, None)
+    check_log(function, result, "Status: timeout")
+    assert "loading" in function.log(result)
+
+
+def test_init_code_that_was_mended_by_an_update_runs_before_the_invocation_again(
+    deploy: Deploy, tmp_path: Path
+) -> None:
+    function = deploy("app.handler", code=written(tmp_path, "import nothere"))
+    assert function().json()["errorType"] == "Runtime.ImportModuleError"
+    mended: Any = "def handler(event, context):\n    return 'mended'"
+    function.door.update_function_code(function.name, code=written(tmp_path, mended))
+    result = function()
+    assert (result.json(), result.start) == ("mended", "cold")
+    assert result.init_ms is not None

@@ -1,0 +1,94 @@
+"""What surrounds a handler: variables, modules and context are Lambda's, and nothing is the host's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from conftest import HOST_SECRETS
+from doors import Function
+
+from engine import errors
+
+Deploy = Callable[..., Function]
+
+
+def test_a_function_sees_no_variable_of_the_host(deploy: Deploy) -> None:
+    function = deploy("tells_variables", environment={"OWN": "value"})
+    variables = function().json()
+    assert variables["OWN"] == "value"
+    assert variables["AWS_LAMBDA_FUNCTION_NAME"] == function.name
+    assert variables["_HANDLER"] == "endings.tells_variables"
+    assert variables["TZ"] == ":UTC"
+    assert not HOST_SECRETS.keys() & variables.keys()
+    assert not {name for name in variables if name.startswith(("PYTEST", "VIRTUAL_ENV", "ENGINE", "HOME"))}
+
+
+def test_a_function_imports_what_lambda_has_and_nothing_of_the_engines(deploy: Deploy) -> None:
+    lambdas = ["boto3", "botocore", "snapshot_restore_py", "simplejson", "json", "decimal"]
+    hosts = ["orjson", "uvloop", "msgpack", "psutil", "click", "rich", "Cython", "pytest"]
+    told = deploy("imports", timeout_s=60)([*lambdas, *hosts, "engine", "engine._ext", "engine.worker"]).json()
+    there = {name for name, outcome in told.items() if outcome == "imported"}
+    assert there == set(lambdas)
+    assert told["engine"] == "ModuleNotFoundError: No module named 'engine'"
+
+
+def test_the_context_is_lambdas(deploy: Deploy) -> None:
+    function = deploy("tells_context", timeout_s=5, memory_mb=256)
+    result = function()
+    told = result.json()
+    stream = told.pop("log_stream_name")
+    assert re.fullmatch(r"\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}", stream)
+    assert 0 < told.pop("remaining") <= 5_000
+    assert re.fullmatch(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0", told.pop("trace"))
+    assert told == {
+        "function_name": function.name,
+        "function_version": "$LATEST",
+        "invoked_function_arn": f"arn:aws:lambda:us-east-1:000000000000:function:{function.name}",
+        "memory_limit_in_mb": "256",
+        "aws_request_id": result.request_id,
+        "log_group_name": f"/aws/lambda/{function.name}",
+        "identity": [None, None],
+        "tenant_id": None,
+        "client": None,
+    }
+    (events,) = ({event.stream for event in function.door.logs(function.name)},)
+    assert events == {stream}
+
+
+def test_a_client_context_reaches_the_handler_and_only_that_invocation(deploy: Deploy) -> None:
+    function = deploy("tells_context")
+    sent = {"custom": {"k": "v"}, "env": {"make": "m"}, "client": {"app_title": "title"}}
+    assert function(client_context=sent).json()["client"] == [{"k": "v"}, {"make": "m"}, "title"]
+    assert function().json()["client"] is None
+    with pytest.raises(errors.InvalidParameterValueException, match="3583"):
+        function(client_context={"custom": {"k": "v" * 4_000}})
+
+
+def test_a_log_tail_is_the_last_4_kb_of_the_invocations_log(deploy: Deploy) -> None:
+    function = deploy("prints_much", timeout_s=30)
+    short, long, none = function(2, log_tail=True), function(2_000, log_tail=True), function(2)
+    assert short.log_tail is not None
+    assert short.log_tail.splitlines() == function.log(short)
+    assert long.log_tail is not None
+    assert len(long.log_tail.encode()) == 4_096
+    assert "\n".join([*function.log(long), ""]).endswith(long.log_tail)
+    assert none.log_tail is None
+
+
+def test_a_log_tail_of_a_failure_tells_how_it_ended(deploy: Deploy) -> None:
+    function = deploy("ends")
+    ended = function({"way": "os._exit(3)"}, log_tail=True)
+    assert ended.log_tail is not None
+    assert ended.log_tail.splitlines() == function.log(ended)
+
+
+def test_a_dry_run_runs_nothing(deploy: Deploy) -> None:
+    function = deploy("counts")
+    dry = function(invocation_type="DryRun")
+    assert (dry.status_code, dry.payload, dry.function_error) == (204, b"", None)
+    assert function.pids() == []
+    assert function().json() == 1
+    with pytest.raises(errors.ResourceNotFoundException):
+        function.door.invoke("nobody", invocation_type="DryRun")

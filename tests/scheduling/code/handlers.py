@@ -1,0 +1,38 @@
+"""Handlers for tests of who runs when: they wait, spin, echo, or grow."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from typing import Any
+
+Event = Any
+
+
+def waits(event: Event, context: Any) -> int:
+    """Says at the gate that it is running, and goes on when it is let go."""
+    with socket.socket(socket.AF_UNIX) as gate:
+        gate.connect(event["gate"])
+        gate.recv(1)
+    return os.getpid()
+
+
+def echoes(event: Event, context: Any) -> Any:
+    return event
+
+
+def tells_its_pid(event: Event, context: Any) -> int:
+    return os.getpid()
+
+
+def spins(event: Event, context: Any) -> int:
+    """Burns `us` microseconds of its own CPU time."""
+    until = time.process_time_ns() + event["us"] * 1_000
+    while time.process_time_ns() < until:
+        pass
+    return os.getpid()
+
+
+def spins_or_waits(event: Event, context: Any) -> int:
+    return spins(event, context) if "us" in event else waits(event, context)
