@@ -94,6 +94,7 @@ class Engine:
         """Start the interpreter that environments are forked from. Raises WorkerStartError, SandboxUnavailableError."""
         if self._control is not None:
             raise errors.EngineError("this engine is open already")
+        self._pid = os.getpid()
         loop = self._loop = asyncio.get_running_loop()
         self._scheduler = Scheduler(lambda_scaling=self._settings.scaling == "lambda", cpus=settings.usable_cpus())
         self._scheduler.new_future = loop.create_future
@@ -129,9 +130,12 @@ class Engine:
         self._mechanism = mechanism
 
     async def close(self) -> None:
-        """End every environment. Callers that still wait get EngineClosedError. Idempotent."""
+        """End every environment. Callers that still wait get EngineClosedError. Idempotent.
+
+        In a process forked from the engine's own it only forgets the engine, which goes on.
+        """
         control, self._control = self._control, None
-        if control is None:
+        if control is None or self._pid != os.getpid():
             return
         for timer in self._timers:
             timer.cancel()
@@ -321,6 +325,10 @@ class Engine:
     def _opened(self) -> Control:
         if self._control is None:
             raise errors.EngineClosedError("the engine is not open: use `async with Engine() as engine`")
+        if self._pid != os.getpid():
+            raise errors.ForeignProcessError(
+                f"this engine belongs to process {self._pid}; open another one in {os.getpid()}"
+            )
         return self._control
 
     async def _in_thread(self, call: Callable[..., Callable[[], T]], *arguments: Any) -> T:

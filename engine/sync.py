@@ -56,6 +56,7 @@ class Engine:
         """Start the helper thread and the engine. Raises WorkerStartError, SandboxUnavailableError."""
         if self._thread is not None:
             raise errors.EngineError("this engine is open already")
+        self._pid = os.getpid()
         started = threading.Event()
         self._thread = threading.Thread(target=self._run_loop, args=(started,), name="engine", daemon=True)
         self._thread.start()
@@ -68,10 +69,16 @@ class Engine:
         self._invoke = self._engine.blocking_invoke()
 
     def close(self) -> None:
-        """End every environment. Threads that still wait get EngineClosedError. Idempotent."""
+        """End every environment. Threads that still wait get EngineClosedError. Idempotent.
+
+        In a process forked from the engine's own it only forgets the engine, which goes on.
+        """
         if self._thread is None:
             return
         self._invoke = None
+        if self._pid != os.getpid():
+            self._thread = None
+            return
         try:
             self._wait(self._engine.close())
         finally:
@@ -177,4 +184,9 @@ class Engine:
         if self._thread is None:
             work.close()
             raise errors.EngineClosedError("the engine is not open: use `with Engine() as engine`")
+        if self._pid != os.getpid():
+            work.close()
+            raise errors.ForeignProcessError(
+                f"this engine belongs to process {self._pid}; open another one in {os.getpid()}"
+            )
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

@@ -3,8 +3,6 @@
 None of this is on the path of an invocation that goes well.
 """
 
-from asyncio import InvalidStateError
-
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 from engine._ext.environment cimport Environment, cut_text
@@ -124,14 +122,17 @@ def fail(Lane lane, Environment env, int index, bytes payload, int outcome, str 
          bint whole_timeout=False, uint32_t memory_kb=0) -> None:
     """End an invocation with the core's own answer.
 
-    `hold` keeps the slot out of use until its owner is buried, for it may still write there. `whole_timeout` reports the
+    Does nothing when it has ended meanwhile. `hold` keeps the slot out of use until its owner is buried, for it may still write there. `whole_timeout` reports the
     function's time limit as its duration, to the nanosecond.
     """
     cdef entry_t* entry_ptr = &lane.entries[index]
     cdef uint64_t now_ns = monotonic_ns()
     cdef uint64_t claimed_ns = entry_ptr.claimed_ns
+    if not entry_ptr.outstanding:
+        return
     if claimed_ns == 0:
         claimed_ns = claimed_at(lane, index, now_ns)
+    claimed_ns = max(claimed_ns, entry_ptr.published_ns)    # a sweep's clock may be older than the invocation
     if env is None:
         env = Environment(-1, 0, "")
         env.served = 1
@@ -186,7 +187,7 @@ def sweep(Lane lane, uint64_t now_ns) -> list:
         if lane.entries[index].owner != owner:
             lane.entries[index].owner = owner
             lane.entries[index].claimed_ns = claimed_at(lane, index, now_ns)
-        if word_phase(word) == CLAIMED and now_ns - lane.entries[index].claimed_ns >= lane.timeout_ns:
+        if word_phase(word) == CLAIMED and now_ns >= lane.entries[index].claimed_ns + lane.timeout_ns:
             overdue.append((env, index))
         elif word_phase(word) == DONE:
             unannounced(lane, env, index)
@@ -265,10 +266,11 @@ def reject_waiting(Lane lane, object error) -> int:
             lane.waiters[index] = None
             lane.entries[index].outstanding = False
             lane.free_slot(index)
-            turn_away(lane, waiter, error)
+            lane.turn_away(waiter, error)
             rejected += 1
+    queue_skip(&lane.queue)
     while lane.pending:
-        turn_away(lane, lane.pending.popleft()[3], error)
+        lane.turn_away(lane.pending.popleft()[3], error)
         rejected += 1
     return rejected
 
@@ -281,18 +283,7 @@ def abandon(Lane lane, object error) -> None:
         waiter = lane.waiters[index]
         lane.waiters[index] = None
         lane.entries[index].outstanding = False
-        turn_away(lane, waiter, error)
-
-
-cdef int turn_away(Lane lane, object waiter, object error) except -1:
-    lane.outstanding -= 1
-    lane.quota.used -= 1
-    if waiter is not None:
-        try:
-            waiter.set_exception(error)
-        except InvalidStateError:   # the caller stopped waiting
-            pass
-    return 0
+        lane.turn_away(waiter, error)
 
 
 def idle_environments(Lane lane) -> list:

@@ -225,7 +225,9 @@ cdef class Scheduler:
         cdef object future
         cdef uint64_t now_ns
         cdef bint inline_ = (self.may_spin and lane.outstanding == 0 and lane.turnaround_ns < NEAR_NS and lane.ready > 0
-                             and lane.free_count > 0 and not self.polling and self.pid == os_getpid())
+                             and lane.free_count > 0 and not self.polling)
+        if self.pid != os_getpid():
+            self.refuse(lane)
         if not inline_:
             if not self.polling:
                 store32(&lane.queue.head_ptr.core_asleep, 1)

@@ -1,3 +1,5 @@
+from _thread import LockType
+from asyncio import Future
 from typing import Any
 
 from .._ext.result import InvokeResult
@@ -6,6 +8,11 @@ from ..states import State
 class Waiter:
     result: InvokeResult | None
     error: BaseException | None
+    forward: Future[InvokeResult] | None
+    def park(self) -> LockType: ...
+    def nudge(self) -> None: ...
+    def set_result(self, result: InvokeResult) -> None: ...
+    def set_exception(self, error: BaseException) -> None: ...
 
 class Environment:
     index: int

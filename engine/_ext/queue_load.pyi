@@ -1,3 +1,5 @@
+from .._ext.linux import Mapping
+
 def serve(region_fd: int, env: int, event_fd: int) -> int: ...
 
 class Load:
@@ -11,6 +13,7 @@ class Load:
     foreign: int
     naps: int
     unrung: int
+    mapping: Mapping
     def __init__(self, region_fd: int, event_fd: int, total: int, window: int) -> None: ...
     def allow_spin(self, spin_ns: int, limit: int) -> None: ...
     def admit(self, env: int) -> None: ...

@@ -330,9 +330,7 @@ class Supervisor:
         before = pool.lane.meter.ledger.appended
         took_ns = environment.init_ns or now_ns - environment.spawned_ns
         self._note_output(pool, environment)
-        pool.book.note(
-            before, now_ns, environment.stream, report.init_report_line(took_ns, "init", status, error_type)
-        )
+        pool.book.note(before, now_ns, environment.stream, report.init_report_line(took_ns, "init", status, error_type))
 
     def _note_output(self, pool: Pool, environment: Environment) -> None:
         """Keep what was printed outside any invocation and would go with the environment."""
@@ -465,8 +463,8 @@ class Supervisor:
     def close(self) -> None:
         """End every environment and the zygote, and give back all that they used."""
         self.zygote.close()
-        for _, _, _, ours in self._backlog:
-            for fd in ours:
+        for _, environment, _, ours in self._backlog:
+            for fd in (*ours, environment.log_fd):
                 os.close(fd)
         self._backlog.clear()
         for key in list(self._in_flight):

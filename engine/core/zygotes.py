@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import json
 import os
 import select
@@ -18,6 +19,7 @@ from ..errors import WorkerStartError
 START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 10.0
 REPLY_BYTES = 65_536
+FDS_MAX = 4
 
 Reply = Callable[[dict[str, Any], list[int]], None]
 
@@ -64,7 +66,7 @@ class ZygoteLink:
         """Hand every reply there is to `on_reply`. False when the zygote is gone."""
         while True:
             try:
-                message, fds, _, _ = socket.recv_fds(self._socket, REPLY_BYTES, 4)
+                message, fds = _receive(self._socket)
             except BlockingIOError:
                 return True
             except ConnectionError:
@@ -86,6 +88,17 @@ class ZygoteLink:
             os.close(self._pidfd)
             if self._process.stderr is not None:
                 self._process.stderr.close()
+
+
+def _receive(ours: socket.socket) -> tuple[bytes, list[int]]:
+    """A message and its descriptors, closed on exec from the start: `socket.recv_fds` does not pass its flags on."""
+    fds = array.array("i")
+    room = socket.CMSG_SPACE(FDS_MAX * fds.itemsize)
+    message, ancillary, _, _ = ours.recvmsg(REPLY_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    return message, list(fds)
 
 
 def readable(fd: int, within_s: float) -> bool:

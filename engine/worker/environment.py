@@ -18,6 +18,7 @@ import traceback
 from types import ModuleType
 
 from .._ext import linux, port
+from ..records import report
 from . import context, faults, handler, logging_setup, marshal, output, surroundings
 
 TYPE_CHECKING = False
@@ -98,6 +99,7 @@ def _live(order: dict[str, Any], fds: list[int], start_ns: int) -> int:
         place.init_ended(start_ns, False)
         if not place.claim():
             return 0
+        start_ns = time.monotonic_ns()
         place.begin()
     try:
         surroundings.run_path_files([task_root, *surroundings.layer_folders(layers)])
@@ -165,6 +167,7 @@ def _init_failed(place: port.Port, error: Exception, start_ns: int, late: bool) 
     answer, error_type = place.fault(error, "")
     place.flush()
     if late:
+        _print(report.init_report_line(time.monotonic_ns() - start_ns, "invoke", "error", error_type) + "\n")
         place.refuse(answer, error_type)
     else:
         place.init_ended(start_ns, True, error_type)

@@ -1,23 +1,19 @@
-"""What a host holds before an engine is opened in it, and after it was closed."""
+"""Hosts: this process on both kinds of loop, and programs of their own. All must hold at the end what they held."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import subprocess
 import sys
-import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import uvloop
 from doors import DOORS, PATIENCE_S, Gate
+from holdings import holdings
 
 CODE = Path(__file__).parent / "code"
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
@@ -26,33 +22,14 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 }
 
 
-@dataclass(frozen=True)
-class Holdings:
-    """Descriptors by kind, child processes, threads, and the engine's temporary folders."""
-
-    descriptors: Counter[str]
-    processes: frozenset[int]
-    threads: frozenset[str]
-    folders: frozenset[str]
-
-
-def holdings() -> Holdings:
-    gc.collect()
-    descriptors: Counter[str] = Counter()
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            descriptors[os.readlink(f"/proc/self/fd/{fd}").split(":")[0]] += 1
-        except FileNotFoundError:
-            continue  # the listing's own
-    processes = frozenset(child.pid for child in psutil.Process().children(recursive=True))
-    folders = frozenset(
-        str(path) for path in Path(os.environ.get("TMPDIR", "/tmp")).glob(f"invocation-engine-{os.getpid()}-*")
-    )
-    return Holdings(descriptors, processes, frozenset(thread.name for thread in threading.enumerate()), folders)
+@pytest.fixture(scope="session")
+def _libuv_is_there() -> None:
+    """libuv makes itself a signal pipe with the first loop of a process, and keeps it."""
+    uvloop.new_event_loop().close()
 
 
 @pytest.fixture
-def _returns_everything() -> Iterator[None]:
+def _returns_everything(_libuv_is_there: None) -> Iterator[None]:
     """The host holds after the test what it held before."""
     before = holdings()
     yield
@@ -94,4 +71,7 @@ def host() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     yield start
     for process in started:
         process.kill()
-        process.communicate(timeout=PATIENCE_S)
+        process.wait(timeout=PATIENCE_S)
+        for stream in (process.stdin, process.stdout):
+            assert stream is not None
+            stream.close()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
-from conftest import CODE
 from doors import Gate
 
 import engine
 
+CODE = Path(__file__).parent / "code"
 ENVIRONMENTS = 100
 WINDOW_S = 3.0
 SHARE_MAX = 0.005  # of one CPU, for everything the engine is: host, zygote, environments

@@ -26,6 +26,12 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Door]:
 
 
 @pytest.fixture
+def host_secrets() -> frozenset[str]:
+    """Names of variables that this process had when the engine was opened."""
+    return frozenset(HOST_SECRETS)
+
+
+@pytest.fixture
 def door(opened: Door) -> Iterator[Door]:
     """The same process must serve the neighbour before and after."""
     before = opened.invoke("neighbour").json()

@@ -79,6 +79,11 @@ def test_a_failing_init_is_told_by_every_invocation(deploy: Deploy, tmp_path: Pa
     log = function.log(first)
     assert log[-1].endswith(f"Status: error\tError Type: {error_type}")
     assert any(line.startswith(f"[ERROR] {error_type}: ") for line in log)
+    (again,) = (line for line in log if line.startswith("INIT_REPORT "))
+    told = (
+        rf"INIT_REPORT Init Duration: \d+\.\d\d ms\tPhase: invoke\tStatus: error\tError Type: {re.escape(error_type)}"
+    )
+    assert re.fullmatch(told, again)
     assert ("loading" in log) == (failure == "an exception")
     assert function().json() == answer
     stats = function.stats()

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 
 import pytest
-from conftest import HOST_SECRETS
 from doors import Function
 
 from engine import errors
@@ -14,14 +13,14 @@ from engine import errors
 Deploy = Callable[..., Function]
 
 
-def test_a_function_sees_no_variable_of_the_host(deploy: Deploy) -> None:
+def test_a_function_sees_no_variable_of_the_host(deploy: Deploy, host_secrets: frozenset[str]) -> None:
     function = deploy("tells_variables", environment={"OWN": "value"})
     variables = function().json()
     assert variables["OWN"] == "value"
     assert variables["AWS_LAMBDA_FUNCTION_NAME"] == function.name
     assert variables["_HANDLER"] == "endings.tells_variables"
     assert variables["TZ"] == ":UTC"
-    assert not HOST_SECRETS.keys() & variables.keys()
+    assert not host_secrets & variables.keys()
     assert not {name for name in variables if name.startswith(("PYTEST", "VIRTUAL_ENV", "ENGINE", "HOME"))}
 
 

@@ -1,4 +1,4 @@
-"""An engine per test and door; functions from `code/`."""
+"""An engine per test; functions from `code/`. Both ways of taking answers: by the blocked caller, and on a loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from doors import DOORS, ONE_VCPU_MB, Door, Function, Gate
 CODE = Path(__file__).parent / "code"
 
 
-@pytest.fixture(params=DOORS)
+@pytest.fixture(params=["blocking", "asyncio"])
 def open_door(request: pytest.FixtureRequest) -> Iterator[Callable[..., Door]]:
     with ExitStack() as opened:
         yield lambda **settings: opened.enter_context(DOORS[request.param](**settings))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -12,6 +13,7 @@ from doors import Door, Function
 
 from engine import config
 
+CODE = Path(__file__).parent / "code"
 Deploy = Callable[..., Function]
 Cut = Callable[[list[str]], list[str]]
 
@@ -143,12 +145,11 @@ def test_a_log_outlives_an_update_of_the_code_and_goes_with_the_function(deploy:
     assert "before" in function.log(before)
     assert f"mine {after.request_id}" in function.log(after)
     assert function.stats()["invocations"] == 2
-    code = function.door.get_function(function.name).code.root
-    function.door.update_function_code(function.name, code=code)
+    function.door.update_function_code(function.name, code=CODE)
     function()
     assert "before" in function.log(before)
     function.door.delete_function(function.name)
-    function.door.create_function(function.name, code=code, handler="prints.says")
+    function.door.create_function(function.name, code=CODE, handler="prints.says")
     assert function.whole_log() == []
 
 
@@ -176,12 +177,16 @@ def test_the_oldest_text_of_a_function_goes_first_and_all_reports_stay(deploy: D
 
 def test_a_flood_from_init_is_cut_too_and_the_function_works(deploy: Deploy, tmp_path: Any) -> None:
     module = tmp_path / "loud.py"
-    module.write_text("import sys\nsys.stdout.write(('x' * 99 + chr(10)) * 50_000)\n\ndef handler(e, c):\n    print('mine')\n")
+    module.write_text(
+        "import sys\nsys.stdout.write(('x' * 99 + chr(10)) * 50_000)\n\ndef handler(e, c):\n    print('mine')\n"
+    )
     function = deploy("loud.handler", code=module)
     first, second = function(), function()
     lines = function.log(first)
     start = next(n for n, line in enumerate(lines) if line.startswith("START "))
-    assert dropped_bytes(lines[:start]) + sum(len(line) + 1 for line in lines[1 : start - 1]) == pytest.approx(5e6, abs=1)
+    assert dropped_bytes(lines[:start]) + sum(len(line) + 1 for line in lines[1 : start - 1]) == pytest.approx(
+        5e6, abs=1
+    )
     assert lines[start + 1] == "mine"
     assert function.log(second)[1] == "mine"
 

@@ -62,7 +62,9 @@ def test_two_thousand_quick_invocations_each_keep_their_line(deploy: Deploy) -> 
     assert_each_said_its_own_id(function, [function() for _ in range(2_000)])
 
 
-def test_invocations_of_many_callers_over_many_environments_each_keep_their_line(deploy: Deploy, open_door: Any) -> None:
+def test_invocations_of_many_callers_over_many_environments_each_keep_their_line(
+    deploy: Deploy, open_door: Any
+) -> None:
     function = deploy("says_its_id", door=open_door(scaling="lambda"))
     with ThreadPoolExecutor(16) as callers:
         results = list(callers.map(lambda _: function(), range(2_000)))

@@ -1,4 +1,4 @@
-"""An engine of its own per test, through every door; functions from `code/handlers.py`."""
+"""An engine of its own per test, both blocking and on a loop; functions from `code/handlers.py`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Leases:
         return quota.used, quota.limit
 
 
-@pytest.fixture(params=DOORS)
+@pytest.fixture(params=["blocking", "uvloop"])
 def open_door(request: pytest.FixtureRequest) -> Iterator[Callable[..., Door]]:
     with ExitStack() as opened:
         yield lambda **settings: opened.enter_context(DOORS[request.param](**settings))

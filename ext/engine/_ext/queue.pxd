@@ -154,6 +154,16 @@ cdef inline bint ready_holds(queue_t* q, int index) noexcept nogil:
     return False
 
 
+cdef inline void queue_skip(queue_t* q) noexcept nogil:
+    """Pop every hint, where none of the slots they name is READY any more: nobody else may be there to do it."""
+    cdef uint64_t position = load64(&q.head_ptr.ready_head)
+    cdef int _tries
+    for _tries in range(1000):
+        if position >= q.tail or cas64(&q.head_ptr.ready_head, position, q.tail):
+            return
+        position = load64(&q.head_ptr.ready_head)
+
+
 cdef inline int queue_wake(queue_t* q) noexcept nogil:
     """Wake one environment that sleeps; its number, or NONE. Lowest first: high numbers fall idle and retire."""
     cdef int w, env

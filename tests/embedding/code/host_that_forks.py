@@ -14,7 +14,7 @@ from engine.sync import Engine
 def refusals(engine: Engine) -> int:
     """In the child: how many uses of the engine are refused."""
     refused = 0
-    for use in (lambda: engine.invoke("pid"), lambda: engine.list_functions(), engine.close):
+    for use in (lambda: engine.invoke("pid"), engine.list_functions, lambda: engine.delete_function("pid")):
         try:
             use()
         except errors.ForeignProcessError:
@@ -31,8 +31,7 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             os.write(tell, str(refusals(engine)).encode())
-            engine.__class__.__exit__ = lambda *_: None
-            sys.exit(0)
+            sys.exit(0)  # through `with`
         status = os.waitpid(child, 0)[1]
         result = engine.invoke("pid")
         answer = {

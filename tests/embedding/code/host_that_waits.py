@@ -1,4 +1,4 @@
-"""A host program: opens an engine, warms a function, says which processes and folders it has, then waits to be killed."""
+"""A host program: opens an engine, says which processes and folder it has, then waits to be killed."""
 
 from __future__ import annotations
 
