@@ -159,8 +159,8 @@ def _show(result: InvokeResult, log: list[LogEvent], as_json: bool) -> None:
 def as_mapping(result: InvokeResult) -> dict[str, Any]:
     """A result's fields as JSON values; the payload as text."""
     names = (
-        "status_code", "function_error", "executed_version", "request_id", "start", "duration_ms", "init_ms", "billed_ms",
-        "memory_mb", "max_memory_mb", "log_tail",
+        "status_code", "function_error", "executed_version", "request_id", "start", "duration_ms", "init_ms",
+        "billed_ms", "memory_mb", "max_memory_mb", "log_tail",
     )  # fmt: skip
     return {"payload": result.payload.decode("utf-8", "replace"), **{name: getattr(result, name) for name in names}}
 

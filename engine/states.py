@@ -1,7 +1,7 @@
 """F0: the life of an environment as a literal transition table, and how an invocation can end.
 
-The life of an invocation is the phase of its slot's word (FREE, READY, CLAIMED, DONE), which lives in shared memory: its
-table is the head essay of ext/engine/_ext/queue.pxd. Nothing about either life is kept anywhere else.
+The life of an invocation is the phase of its slot's word (FREE, READY, CLAIMED, DONE), which lives in shared memory:
+its table is the head essay of ext/engine/_ext/queue.pxd. Nothing about either life is kept anywhere else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """F5: the engine for blocking programs: the same names as `engine.Engine`, called from any thread.
 
-A helper thread with an event loop of its own looks after environments, deadlines and the control plane. It is not on the
-path of an invocation: the calling thread publishes it, waits for it and takes the answer itself.
+A helper thread with an event loop of its own looks after environments, deadlines and the control plane. It is not on
+the path of an invocation: the calling thread publishes it, waits for it and takes the answer itself.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ cdef extern from "unistd.h" nogil:
 
 cdef enum:
     LOG_CHUNK = 65536
+    PIPE_MOST = 1 << 20     # what a pipe can hold at most
 
 cdef char chunk[LOG_CHUNK]
 
@@ -74,9 +75,13 @@ cdef class Environment:
 
 
 cdef uint64_t drain_pipe(Environment env, uint64_t* counter_ptr, uint64_t upto, uint64_t limit) except *:
-    """Read until `upto` bytes in all are taken or the pipe is empty; the number of bytes read."""
+    """Read until `upto` bytes in all are taken or the pipe is empty; the number of bytes read.
+
+    Never more than a pipe holds: `upto` may be an environment's word, and its children may write on and on.
+    """
     cdef ssize_t got
     cdef uint64_t room, wanted, before = env.log_taken
+    upto = min(upto, before + PIPE_MOST)
     while env.log_taken < upto and env.log_fd >= 0:
         if counter_ptr != NULL:
             store64(counter_ptr, env.log_taken * 2 + 1)

@@ -1,7 +1,7 @@
 """A lane: one function version as the core sees it. Slots are filled, answers checked and settled.
 
-All methods run under the interpreter lock and none releases it half-way through a change, so a lane needs no lock of its
-own, whichever threads call. Nothing that is read from the region is believed: see `settle` and `sweep`.
+All methods run under the interpreter lock and none lets go of it half-way through a change, so a lane needs no lock of
+its own, whichever threads call. Nothing that is read from the region is believed: see `settle` and `sweep`.
 """
 
 import os
@@ -9,12 +9,12 @@ from asyncio import InvalidStateError
 from collections import deque
 
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from engine._ext.environment cimport Environment, cut_text, drain_pipe
 from engine._ext.kernel cimport monotonic_ns, read_all, write_all
 from engine._ext.layout cimport *
-from engine._ext.meter cimport Meter, record_t
+from engine._ext.meter cimport Meter, Quota, record_t
 from engine._ext.queue cimport *
 from engine._ext.result cimport *
 
@@ -23,15 +23,6 @@ from engine._ext.linux import create_region
 cdef enum:
     ANSWER_MAX = 6291556
     HURRY_NS = 50000        # about what waking an idle CPU costs
-    PIPE_MOST = 1 << 20     # what a pipe can hold at most
-
-
-cdef class Quota:
-    """Concurrency that one function, or all functions without a reservation, may use at once."""
-
-    def __init__(self, int limit, str reason):
-        self.limit = limit
-        self.reason = reason
 
 
 cdef class Lane:
@@ -82,8 +73,7 @@ cdef class Lane:
     def close(self) -> None:
         """Close its descriptors. The mapping goes with the object: a thread may still be looking at it."""
         self.closed = True
-        for name in ("region_fd", "event_fd"):
-            fd = getattr(self, name)
+        for fd in (self.region_fd, self.event_fd):
             if fd >= 0:
                 os.close(fd)
         self.region_fd = self.event_fd = -1
@@ -188,12 +178,6 @@ cdef class Lane:
                 pass
         return 0
 
-    def charge(self, Quota quota) -> None:
-        """Count what is outstanding against another quota from now on."""
-        self.quota.used -= self.outstanding
-        quota.used += self.outstanding
-        self.quota = quota
-
     def drain_now(self) -> int:
         """Settle everything that environments have finished. The number settled."""
         return self.drain(SLOTS)
@@ -293,7 +277,6 @@ cdef class Lane:
         cdef record_t* record_ptr = meter.ledger.append()
         cdef uint64_t number = meter.ledger.appended - 1, dropped = 0
         cdef object waiter = self.waiters[index]
-        cdef bytes text = None
         cdef bint wants_tail = entry_ptr.wants_tail
         cdef int epoch = self.epoch
         # The book is Python: another thread may run meanwhile, and must find this invocation ended already.
@@ -317,9 +300,7 @@ cdef class Lane:
                 meter.colds += 1
         env.served += 1
         result.max_memory_mb = min((<uint64_t>env.memory_kb + 1023) >> 10, <uint64_t>self.memory_mb)
-        result.billed_ms = <int64_t>((result.duration_ns + result.init_ns + 999999) // 1000000)
-        if result.billed_ms == 0:
-            result.billed_ms = 1
+        result.billed_ms = max(<int64_t>((result.duration_ns + result.init_ns + 999999) // 1000000), <int64_t>1)
         memcpy(record_ptr.request_id, entry_ptr.request_id, 16)
         record_ptr.published_ns = entry_ptr.published_ns
         record_ptr.claimed_ns = claimed_ns
@@ -407,10 +388,6 @@ cdef class Lane:
         return 0
 
     cdef uint64_t read_log(self, Environment env, uint64_t upto) except *:
-        """Take what is in an environment's log pipe, up to the absolute byte `upto` or LOG_CHUNK past it.
-
-        Never more than a pipe holds: `upto` may be an environment's word, and its children may write on and on.
-        """
-        upto = min(upto, env.log_taken + PIPE_MOST)
+        """Take what is in an environment's log pipe, up to the absolute byte `upto` or LOG_CHUNK past it."""
         return drain_pipe(env, &env_at(self.queue.base_ptr, env.index).log_read if env.index >= 0 else NULL, upto,
                           self.log_limit)

@@ -8,7 +8,7 @@ import os
 
 from libc.errno cimport errno
 from libc.stdint cimport uint64_t
-from engine._ext.layout cimport ENVS, INLINE_MAX, MAP_BYTES, REGION_ABI, REGION_BYTES, SLOTS, SPAN, SPILL_OFFSET
+from engine._ext.layout cimport ENVS, INLINE_MAX, MAP_BYTES, REGION_ABI, REGION_BYTES, SLOTS, SPAN
 
 cdef extern from * nogil:
     """
@@ -22,7 +22,8 @@ cdef extern from * nogil:
     #include <sys/syscall.h>
     #include <unistd.h>
     static int punch_hole(int fd, uint64_t offset, uint64_t length) {
-        return (int)syscall(SYS_fallocate, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length);
+        int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+        return (int)syscall(SYS_fallocate, fd, mode, (off_t)offset, (off_t)length);
     }
     static void *map_region(int fd, size_t length) {
         void *base = mmap(0, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

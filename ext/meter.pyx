@@ -2,7 +2,6 @@
 
 from libc.math cimport ceil
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
 
@@ -127,3 +126,11 @@ cdef class Meter:
         self.durations = Histogram()
         self.inits = Histogram()
         self.waits = Histogram()
+
+
+cdef class Quota:
+    """Concurrency that one function, or all functions without a reservation, may use at once."""
+
+    def __init__(self, int limit, str reason):
+        self.limit = limit
+        self.reason = reason

@@ -4,8 +4,6 @@ Runs in the worker process. What a handler or the user's signal handlers raise b
 KeyboardInterrupt) passes through `serve` and ends the process, as in Lambda.
 """
 
-import os
-
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 from posix.unistd cimport usleep
@@ -29,6 +27,8 @@ cdef enum:
     SAMPLE_CPU_NS = 1000000
     LOG_LOOKS = 20000           # about two seconds; the engine that takes longer for one read is as good as dead
 
+TOO_LARGE = (b'{"errorType":"Function.ResponseSizeTooLarge","errorMessage":"Response payload size exceeded maximum '
+             b'allowed payload size (6291556 bytes)."}')
 SOURCE = "ext/port.pyx"    # what a traceback calls this file
 
 
@@ -104,7 +104,8 @@ cdef class Port:
 
     def __init__(self, int region_fd, int index, int event_fd, int log_fd, uint64_t timeout_ns):
         self.mapping = Mapping(region_fd)
-        if (<region_t*>self.mapping.base_ptr).magic != REGION_MAGIC or (<region_t*>self.mapping.base_ptr).abi != REGION_ABI:
+        cdef region_t* head_ptr = <region_t*>self.mapping.base_ptr
+        if head_ptr.magic != REGION_MAGIC or head_ptr.abi != REGION_ABI:
             raise RuntimeError("the shared region is of another version of the engine")
         self.index = index
         self.region_fd = region_fd
@@ -224,8 +225,7 @@ cdef class Port:
         try:
             answer = self.marshal(self.handler(self.unmarshal(self.start(slot_ptr)), self.context))
             if PyBytes_GET_SIZE(answer) > ANSWER_MAX:
-                answer = (b'{"errorType":"Function.ResponseSizeTooLarge","errorMessage":"Response payload size exceeded '
-                          b'maximum allowed payload size (6291556 bytes)."}')
+                answer = TOO_LARGE
                 error_type = "Function.ResponseSizeTooLarge"
         except Exception as error:
             answer, error_type = self.fault(error, self.context.aws_request_id)

@@ -102,9 +102,9 @@ cdef struct sent_t:
 cdef class Load:
     """The core of a load of `total` requests, at most `window` at once, with its own private table.
 
-    Counts every way to go wrong. At the end `answered + failed` is `total`; `torn` (a byte that does not follow from its
-    number), `doubled`, `reordered` (an environment took a later request before an earlier one) and `foreign`
-    (an answer that the private table does not bear out) are 0, and so is `unended`.
+    Counts every way to go wrong. At the end `answered + failed` is `total`; `torn` (a byte that does not follow from
+    its number), `doubled`, `reordered` (an environment took a later request before an earlier one) and `foreign` (an
+    answer that the private table does not bear out) are 0, and so is `unended`.
     `naps` says how often it slept, `unrung` how often nobody woke it for an answer: a killed environment can do that.
     """
     cdef readonly uint64_t total, sent, answered, failed, torn, doubled, reordered, foreign, naps, unrung

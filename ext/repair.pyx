@@ -9,6 +9,7 @@ from engine._ext.environment cimport Environment, cut_text
 from engine._ext.kernel cimport monotonic_ns
 from engine._ext.lane cimport Lane, entry_t
 from engine._ext.layout cimport *
+from engine._ext.meter cimport Quota
 from engine._ext.queue cimport *
 
 from engine._ext.linux import punch
@@ -43,6 +44,13 @@ def retire(Lane lane, Environment env) -> None:
     if env.index >= 0:
         store32(&env_at(lane.queue.base_ptr, env.index).retire, 1)
         queue_call(&lane.queue, env.index)
+
+
+def charge(Lane lane, Quota quota) -> None:
+    """Count what is outstanding against another quota from now on."""
+    lane.quota.used -= lane.outstanding
+    quota.used += lane.outstanding
+    lane.quota = quota
 
 
 def init_error_type(Lane lane, Environment env) -> str:
@@ -122,7 +130,8 @@ def fail(Lane lane, Environment env, int index, bytes payload, int outcome, str 
          bint whole_timeout=False, uint32_t memory_kb=0) -> None:
     """End an invocation with the core's own answer.
 
-    Does nothing when it has ended meanwhile. `hold` keeps the slot out of use until its owner is buried, for it may still write there. `whole_timeout` reports the
+    Does nothing when it has ended meanwhile. `hold` keeps the slot out of use until its owner is buried, for it may
+    still write there. `whole_timeout` reports the
     function's time limit as its duration, to the nanosecond.
     """
     cdef entry_t* entry_ptr = &lane.entries[index]

@@ -1,16 +1,16 @@
 """The scheduler: takes invocations from any thread, hands them to lanes, and tells each caller its answer.
 
 WHO WAITS, AND WHERE
-  On an event loop, answers are drained by `poll`, called when `fileno()` is readable and, while traffic is hot, once per
-  turn of the loop. A caller that is alone and whose answer is microseconds away is answered without going back to the
-  loop at all (`call`).
+  On an event loop, answers are drained by `poll`, called when `fileno()` is readable and, while traffic is hot, once
+  per turn of the loop. A caller that is alone and whose answer is microseconds away is answered without going back to
+  the loop at all (`call`).
   A blocked thread drains for itself (`call_blocking`): it spins while that pays, then sleeps in epoll. With many such
   threads one drains for all; the others park, and the one that leaves calls the next.
 
 ASLEEP OR AWAKE
   A lane's `core_asleep` tells environments whether an answer must ring the lane's eventfd. It is 1 whenever nobody is
-  committed to look at the lane again: set it, fence, look once more (`arm`), then sleep. Every lane has an eventfd of its
-  own, edge-triggered in one epoll set, so that no function can swallow or flood another's wake-ups.
+  committed to look at the lane again: set it, fence, look once more (`arm`), then sleep. Every lane has an eventfd of
+  its own, edge-triggered in one epoll set, so that no function can swallow or flood another's wake-ups.
 """
 
 import os
@@ -22,7 +22,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from engine._ext.environment cimport Waiter
 from engine._ext.kernel cimport monotonic_ns
 from engine._ext.lane cimport Lane
-from engine._ext.layout cimport fence, load64, relax, store32
+from engine._ext.layout cimport fence, relax, store32
 from engine._ext.queue cimport any_finished, queue_t
 from engine._ext.result cimport InvokeResult
 
@@ -51,9 +51,9 @@ cdef enum:
 cdef bint spin_lane(queue_t* queue_ptr, uint64_t stop_ns, int epoll_fd) noexcept nogil:
     """Look for answers on one lane until `stop_ns`; with an epoll descriptor, for those of all others too."""
     cdef epoll_event events[EVENTS]
-    cdef int i
+    cdef int _i
     while True:
-        for i in range(64):
+        for _i in range(64):
             if any_finished(queue_ptr):
                 return True
             relax()

@@ -27,6 +27,7 @@ import pytest
 NAMES = ("engine-", "engine_", "engine.", "invocation-engine")  # how what the engine makes is called on the host
 SESSION = "ENGINE_TEST_SESSION"  # inherited by every process of the suite, orphans too
 ORPHAN = re.compile(r"engine[./]worker|engine serve|engine\.cli")  # command lines of the engine's own processes
+OWNER = re.compile(r"invocation-engine-(\d+)-")
 SETTLE_S = 10.0
 
 # Reads one line. Where the pipe closes without it, pytest died: say so below everything that it had printed.
@@ -89,7 +90,8 @@ def _nothing_is_left(pytestconfig: pytest.Config) -> Iterator[None]:
 
 
 def _left(before: dict[str, set[str]], ours: set[int], started: float) -> list[str]:
-    things = [f"{kind}: {name}" for kind, look in LOOKS.items() for name in sorted(look() - before[kind])]
+    new = [(kind, name) for kind, look in LOOKS.items() for name in sorted(look() - before[kind])]
+    things = [f"{kind}: {name}" for kind, name in new if not _of_another_engine(name)]
     return things + [f"process: {line}" for line in _processes(ours, started)]
 
 
@@ -104,6 +106,23 @@ def _processes(ours: set[int], started: float) -> list[str]:
         if (about["pid"] in below or marked or orphan) and about["pid"] not in {*ours, os.getpid()}:
             found.append(f"{about['pid']} {about['status']} {command}")
     return [line for line in found if "multiprocessing.resource_tracker" not in line]  # lives as long as its parent
+
+
+def _of_another_engine(path: str) -> bool:
+    """Whether the name says that it belongs to a process that lives and is not of this run."""
+    owner = OWNER.search(path)
+    if owner is None or not psutil.pid_exists(int(owner[1])):
+        return False
+    process = psutil.Process(int(owner[1]))
+    family = {process.pid, *(parent.pid for parent in process.parents())}
+    return os.getpid() not in family and _environ(process).get(SESSION) != os.environ[SESSION]
+
+
+def _environ(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except psutil.Error:
+        return {}
 
 
 def _named(path: str) -> bool:

@@ -3,14 +3,8 @@ from typing import Any
 
 from .._ext.environment import Environment
 from .._ext.linux import Mapping
-from .._ext.meter import Meter
+from .._ext.meter import Meter, Quota
 from ..model import FunctionConfiguration
-
-class Quota:
-    limit: int
-    used: int
-    reason: str
-    def __init__(self, limit: int, reason: str) -> None: ...
 
 class Lane:
     configuration: FunctionConfiguration
@@ -52,6 +46,5 @@ class Lane:
         spin_limit: int,
     ) -> None: ...
     def format(self) -> None: ...
-    def charge(self, quota: Quota) -> None: ...
     def drain_now(self) -> int: ...
     def close(self) -> None: ...

@@ -26,3 +26,9 @@ class Meter:
     throttles: int
     serials: int
     def __init__(self, records_max: int) -> None: ...
+
+class Quota:
+    limit: int
+    used: int
+    reason: str
+    def __init__(self, limit: int, reason: str) -> None: ...

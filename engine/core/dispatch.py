@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .._ext.lane import Lane, Quota
-from .._ext.meter import Meter
+from .._ext import repair
+from .._ext.lane import Lane
+from .._ext.meter import Meter, Quota
 from ..config import LEDGER_RECORDS, LOG_PER_FUNCTION_BYTES, LOG_PER_INVOCATION_BYTES
 from ..model import FunctionConfiguration
 from ..records.book import LogBook
@@ -95,7 +96,7 @@ class Dispatch:
             book = LogBook(
                 *key,
                 meter.ledger,
-                runtime_version=f"{configuration.runtime.replace('python', 'python:')}.v{platform.python_version_tuple()[2]}",
+                runtime_version=_runtime_version(configuration.runtime),
                 wall_offset_ns=time.time_ns() - time.monotonic_ns(),
                 text_bytes_max=LOG_PER_FUNCTION_BYTES,
             )
@@ -154,4 +155,9 @@ class Dispatch:
             self._account.limit = self._account_concurrency - sum(q.limit for q in self._reserved.values())
             for pool in self._pools.values():
                 if pool.lane.name == name:
-                    pool.lane.charge(self._reserved.get(name, self._account))
+                    repair.charge(pool.lane, self._reserved.get(name, self._account))
+
+
+def _runtime_version(runtime: str) -> str:
+    """What INIT_START calls the runtime: `python:3.11.v7` for python3.11 on CPython 3.11.7."""
+    return f"{runtime.replace('python', 'python:')}.v{platform.python_version_tuple()[2]}"

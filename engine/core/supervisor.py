@@ -198,7 +198,7 @@ class Supervisor:
 
     def _forked(self, key: int, pid: int, pidfd: int) -> None:
         self._landed(key)
-        pool, environment = self._by_key[key]
+        _, environment = self._by_key[key]
         environment.pid, environment.pidfd = pid, pidfd
         environment.cell.attach(pid)
         if environment.state is State.KILLING:
@@ -266,10 +266,15 @@ class Supervisor:
         starved = environment.cell.oom_kills() > 0 or environment.serial in pool.killed_for_memory
         request_id = uuid_text(repair.request_id(pool.lane, index))
         ending = outcomes.exited(request_id, status, out_of_memory=starved)
-        memory_kb = pool.configuration.memory_mb * 1024 if starved else (environment.cell.memory_peak_mb() or 0) * 1024
+        memory_kb = pool.configuration.memory_mb * 1024 if starved else self._memory_kb(environment)
         repair.fail(
             pool.lane, environment, index, ending.payload, ending.outcome.value, ending.error_type, memory_kb=memory_kb
         )
+
+    def _memory_kb(self, environment: Environment) -> int:
+        """The most that an environment held which is gone: its cell's peak, and the zygote's pages that it shared."""
+        peak_mb = environment.cell.memory_peak_mb()
+        return 0 if peak_mb is None else peak_mb * 1024 + _peak_memory_kb(self.zygote.pid)
 
     def replace_zygote(self) -> None:
         """The zygote is gone, and the kernel ends what it forked: bury all of it, then start another."""
@@ -470,7 +475,7 @@ class Supervisor:
         for key in list(self._in_flight):
             for fd in self._in_flight.pop(key):
                 os.close(fd)
-        for pool, environment in self._by_key.values():
+        for _, environment in self._by_key.values():
             environment.cell.release()
             for fd in (environment.log_fd, environment.pidfd):
                 if fd >= 0:

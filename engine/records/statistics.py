@@ -23,8 +23,8 @@ class BillTable:
 def version_statistics(meter: Meter, lane: Lane | None) -> dict[str, Any]:
     """One version of a function.
 
-    invocations, errors (timeouts among them), timeouts, throttles, cold_starts, warm_starts, billed_ms: since the engine
-    opened. duration_ms, init_ms, wait_ms (from accepted to taken): count, mean, p50, p90, p99, p99.9, max.
+    invocations, errors (timeouts among them), timeouts, throttles, cold_starts, warm_starts, billed_ms: since the
+    engine opened. duration_ms, init_ms, wait_ms (from accepted to taken): count, mean, p50, p90, p99, p99.9, max.
     concurrency: accepted and not answered now. environments: ready and starting now.
     """
     return {

@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 import traceback
+from itertools import pairwise
 from types import ModuleType
 
 from .._ext import linux, port
@@ -67,7 +68,7 @@ def _settle_in(fds: list[int], zygote_pid: int) -> None:
     if most >= OPEN_FILES_MAX + len(fds):
         fds[:3] = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, OPEN_FILES_MAX) for fd in fds[:3]]
     edges = [2, *sorted(fds[:3]), most]
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         os.closerange(low + 1, high)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES_MAX, OPEN_FILES_MAX))

@@ -4,8 +4,8 @@ It takes one order per message on a socketpair, with the descriptors that the ne
 fork (with a pidfd) and each end (with the wait status, after everything the environment left behind is gone too). It
 ends, and takes all its children with it, when the engine's socket closes or the engine's process is gone.
 
-Environments adopt their own orphans (PR_SET_CHILD_SUBREAPER), and so does the zygote: when an environment ends, whatever
-it started becomes the zygote's child, is unknown here, and is killed.
+Environments adopt their own orphans (PR_SET_CHILD_SUBREAPER), and so does the zygote: when an environment ends,
+whatever it started becomes the zygote's child, is unknown here, and is killed.
 """
 
 from __future__ import annotations

@@ -36,14 +36,16 @@ def test_the_blocking_example_runs_and_prints_a_report(tmp_path: Path) -> None:
 def test_the_asyncio_example_runs(tmp_path: Path) -> None:
     body = python_blocks()[2].replace("from engine import Engine\n", "")
     lines = "\n".join("    " + line for line in body.splitlines())
-    program = f"import asyncio\nfrom engine import Engine\nasync def main():\n{lines}\n    print(len(results))\nasyncio.run(main())"
+    head = "import asyncio\nfrom engine import Engine\nasync def main():\n"
+    program = f"{head}{lines}\n    print(len(results))\nasyncio.run(main())"
     ast.parse(program)
     done = run(program, tmp_path)
     assert (done.returncode, done.stdout.strip()) == (0, "256"), done.stderr
 
 
 def test_the_set_up_commands_are_the_promised_ones() -> None:
-    assert "pip install . && engine run tests/functions/thumbnail --event @tests/functions/thumbnail/event.json" in README
+    event = "tests/functions/thumbnail/event.json"
+    assert f"pip install . && engine run tests/functions/thumbnail --event @{event}" in README
     assert "pip install '.[test]' && pytest" in README
 
 

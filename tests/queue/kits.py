@@ -87,6 +87,11 @@ class _Both:
         return call
 
 
+def word(phase: int, owner: int, generation: int) -> int:
+    """The 64 bits of a slot's word."""
+    return phase << 56 | owner << 40 | generation
+
+
 def new_mapping() -> Mapping:
     """A fresh region, mapped; its descriptor is closed."""
     fd = create_region("engine-queue-test")

@@ -12,13 +12,14 @@ from kits import forge, put_body
 
 from engine._ext import repair
 from engine._ext.environment import Environment
-from engine._ext.lane import Lane, Quota
-from engine._ext.meter import Meter
+from engine._ext.lane import Lane
+from engine._ext.meter import Meter, Quota
 from engine._ext.queue import EnvironmentEnd
 from engine._ext.scheduler import Scheduler
 from engine.states import Outcome
 
 TIMEOUT_S = 3
+SECOND_NS = 1_000_000_000
 INIT_OK = 1
 
 

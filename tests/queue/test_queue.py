@@ -12,17 +12,13 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from kits import SLOTS, BothKit, Kit, new_mapping
+from kits import SLOTS, BothKit, Kit, new_mapping, word
 from oracle import CLAIMED, DONE, FORGED, FREE, NOTHING, READY, READY_CAPACITY
 
 from engine._ext import queue as compiled
 from engine._ext.queue import CoreEnd
 
 ENVIRONMENTS = 1024
-
-
-def word(phase: int, owner: int, generation: int) -> int:
-    return phase << 56 | owner << 40 | generation
 
 
 def test_both_speak_of_the_same_numbers() -> None:

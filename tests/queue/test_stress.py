@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -66,6 +67,7 @@ class Crew:
         while not ended:
             victim = chance.choice(sorted(self.pids)) if kill else -1
             ended = self.load.run(TURN_NS, self.pids.get(victim, 0), chance.randrange(300))
+            assert kill or not self.load.unrung, f"a bell was lost: {self.counts()}"
             if self.load.answered != answered:
                 answered, moved = self.load.answered, time.monotonic()
             assert time.monotonic() - moved < STALL_S, f"stalled: {self.counts()}"
@@ -76,7 +78,7 @@ class Crew:
         return {name: getattr(self.load, name) for name in ("answered", "failed", "naps", "unrung", *MISTAKES)}
 
     def close(self) -> None:
-        for env, pid in self.pids.items():
+        for env in self.pids:
             self.load.retire(env)
         left = {env: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for env, pid in self.pids.items()}
         self.pids.clear()
@@ -101,7 +103,7 @@ def scale(pytestconfig: pytest.Config) -> float:
 
 def report(crew: Crew, started: float) -> None:
     took = time.monotonic() - started
-    print(f"\n{crew.load.total:,} hand-overs in {took:.1f} s; {crew.counts()}; {dict(crew.fates)}")
+    sys.stdout.write(f"\n{crew.load.total:,} hand-overs in {took:.1f} s; {crew.counts()}; {dict(crew.fates)}\n")
 
 
 @pytest.mark.parametrize(

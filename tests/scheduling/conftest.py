@@ -12,7 +12,7 @@ import pytest
 from doors import DOORS, ONE_VCPU_MB, Door, Function, Gate
 
 from engine import InvokeResult
-from engine._ext.lane import Quota
+from engine._ext.meter import Quota
 
 CODE = Path(__file__).parent / "code"
 CALLERS_MAX = 64

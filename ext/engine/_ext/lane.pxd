@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from engine._ext.layout cimport ENVS, SLOTS
 from engine._ext.environment cimport Environment
 from engine._ext.linux cimport Mapping
-from engine._ext.meter cimport Meter
+from engine._ext.meter cimport Meter, Quota
 from engine._ext.queue cimport queue_t
 from engine._ext.result cimport InvokeResult
 
@@ -18,12 +18,6 @@ cdef struct entry_t:
     bint held                   # answered by the core while its owner still lives: not to be used again yet
     bint wants_tail
     bint done_seen
-
-
-cdef class Quota:
-    cdef public int limit
-    cdef readonly int used
-    cdef readonly str reason
 
 
 cdef class Lane:

@@ -41,3 +41,9 @@ cdef class Meter:
     cdef readonly uint64_t invocations, errors, timeouts, colds, billed_ms
     cdef public uint64_t throttles
     cdef readonly int serials       # environments ever, over all lanes of this version
+
+
+cdef class Quota:
+    cdef public int limit
+    cdef readonly int used
+    cdef readonly str reason

@@ -17,8 +17,9 @@
 #   cas64(word, CLAIMED)      acquire: pairs with the above; release: the owner is visible with the claim.
 #   store64(word, DONE)       release: the answer's bytes before the phase.
 #   store64(done_tail)        release: the ring entry before the tail that covers it.
-#   or64(finished), fence     sequentially consistent, then `core_asleep` is read; the core stores `core_asleep`, fences,
-#                             then reads `finished`. One of the two sees the other: no lost wake-up (Dekker's argument).
+#   or64(finished), fence     sequentially consistent, then `core_asleep` is read; the core stores `core_asleep`,
+#                             fences, then reads `finished`. One of the two sees the other: no lost wake-up (Dekker's
+#                             argument).
 #   or64(sleeping), fence     the same argument between an environment going to sleep and the core publishing: the core
 #                             publishes, fences, reads `sleeping`; the environment sets its bit, fences, reads the tail.
 #
@@ -88,7 +89,7 @@ cdef inline uint64_t word_generation(uint64_t word) noexcept nogil:
 # --- the core's end ---------------------------------------------------------------------------------------------------
 
 cdef inline void queue_format(queue_t* q, char* base_ptr) noexcept nogil:
-    """Start afresh on a region of zeros. A thread may be looking at the queue meanwhile (`any_finished`), so its pointers
+    """Start afresh on a region of zeros. A thread may be looking at the queue (`any_finished`), so its pointers
     go from the old region straight to the new one."""
     q.words = 0
     q.tail = 0
@@ -225,8 +226,8 @@ cdef inline int pop_done(queue_t* q, int env) noexcept nogil:
 cdef inline int pop_ready(char* base_ptr) noexcept nogil:
     cdef region_t* head_ptr = <region_t*>base_ptr
     cdef uint64_t position, cell
-    cdef int tries
-    for tries in range(100000):
+    cdef int _try
+    for _try in range(100000):
         position = load64(&head_ptr.ready_head)
         if position == load64(&head_ptr.ready_tail):
             return NONE
@@ -308,10 +309,10 @@ cdef inline bint spin_for_work(char* base_ptr, int env) noexcept nogil:
     cdef uint64_t bit = <uint64_t>1 << (env & 63)
     cdef uint64_t stop_ns = monotonic_ns() + load32(&head_ptr.spin_ns)
     cdef bint found = False
-    cdef int i
+    cdef int _look
     or64(&head_ptr.spinning[env >> 6], bit)
     while not found:
-        for i in range(32):
+        for _look in range(32):
             if work_waits(base_ptr, env):
                 found = True
                 break

@@ -29,13 +29,13 @@ def raises(event: Event, context: Any) -> None:
 
 
 def deeper(event: Event) -> None:
-    print("own line")  # noqa: T201
+    print("own line")
     raise ValueError(event["say"])
 
 
 def ends(event: Event, context: Any) -> int:
     """Answers its pid, unless the event names a way to end."""
-    print("own line")  # noqa: T201
+    print("own line")
     if event:
         WAYS[event["way"]]()
     return os.getpid()
@@ -90,7 +90,7 @@ WAYS = {
 
 
 def closes_descriptors(event: Event, context: Any) -> int:
-    print("own line")  # noqa: T201
+    print("own line")
     os.closerange(3, 1024)
     return os.getpid()
 
@@ -202,4 +202,4 @@ def waits(event: Event, context: Any) -> str:
 
 def prints_much(event: Event, context: Any) -> None:
     for number in range(event):
-        print(f"line {number}")  # noqa: T201
+        print(f"line {number}")
