@@ -107,7 +107,7 @@ class Engine:
         except BaseException:
             self._scheduler.close()
             raise
-        loop.add_reader(self._supervisor.zygote.fileno(), self._on_zygote)
+        loop.add_reader(self._supervisor.births.zygote.fileno(), self._on_zygote)
         if self._drains_on_loop:
             loop.add_reader(self._scheduler.fileno(), self._scheduler.readable)
 
@@ -122,7 +122,7 @@ class Engine:
                 cpus=settings.usable_cpus(),
                 memory=self._memory,
             )
-            self._supervisor.zygote.wait_ready()
+            self._supervisor.births.zygote.wait_ready()
             self._control = Control(self._settings, self._supervisor)
         except BaseException:
             mechanism.close()
@@ -139,7 +139,7 @@ class Engine:
             return
         for timer in self._timers:
             timer.cancel()
-        self._loop.remove_reader(self._supervisor.zygote.fileno())
+        self._loop.remove_reader(self._supervisor.births.zygote.fileno())
         if self._drains_on_loop:
             self._loop.remove_reader(self._scheduler.fileno())
         self._scheduler.closed = True
@@ -373,11 +373,11 @@ class Engine:
         self._timers[1] = self._loop.call_later(wait_ns / 1e9 + 0.001, self._keep_house)
 
     def _on_zygote(self) -> None:
-        zygote = self._supervisor.zygote
+        zygote = self._supervisor.births.zygote
         if not zygote.take_replies():
             self._loop.remove_reader(zygote.fileno())
-            self._supervisor.replace_zygote()
-            self._loop.add_reader(self._supervisor.zygote.fileno(), self._on_zygote)
+            self._supervisor.births.replace_zygote()
+            self._loop.add_reader(self._supervisor.births.zygote.fileno(), self._on_zygote)
 
 
 def encode_payload(payload: object) -> bytes:

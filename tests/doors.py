@@ -129,7 +129,7 @@ def environment_pids(door: Door, name: str | None = None) -> list[int]:
 
 
 def zygote_pid(door: Door) -> int:
-    pid: int = door.inside._supervisor.zygote.pid
+    pid: int = door.inside._supervisor.births.zygote.pid
     return pid
 
 

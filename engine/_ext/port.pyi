@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 SOURCE: Final[str]
+TOO_LARGE: Final[bytes]
 
 class LambdaContext:
     aws_request_id: str

@@ -9,9 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from .._ext import repair
 from .._ext.environment import Environment
@@ -26,14 +24,12 @@ from ..sandbox.choose import Enforcement
 from ..sandbox.contract import Mechanism
 from ..states import Event, State, step
 from . import outcomes
+from .births import Births, release, send_kill
 from .cpu_demand import INTERVAL_NS
 from .memory import HostMemory
 from .pools import Pool
 from .scaling import LEAST_CPU_SHARE, Load, Scaling, environments_to_start
-from .zygotes import ZygoteLink, readable
 
-ORDERS_IN_FLIGHT = 16
-PIPE_BYTES = 262_144
 SPAWN_RETRIES = 3
 HOUSEKEEPING_NS = 50_000_000  # between two looks at idle environments, at least
 MEMORY_TICKS = 10  # how many ticks lie between two looks at an environment's memory
@@ -61,12 +57,7 @@ class Supervisor:
         self._cpus = cpus
         self._memory = memory
         self._pools: dict[Lane, Pool] = {}
-        self._by_key: dict[int, tuple[Pool, Environment]] = {}
-        self._keys: dict[Environment, int] = {}
-        self._last_key = 0
-        self._backlog: deque[tuple[Pool, Environment, list[int], list[int]]] = deque()
-        self._in_flight: dict[int, list[int]] = {}
-        self.zygote = ZygoteLink(self._on_reply)
+        self.births = Births(mechanism, on_ended=self._ended, on_failed=self._give_up)
         self.deaths = 0
         self.on_lane_closed: Callable[[Lane], None] = lambda lane: None
         self._ticks = 0
@@ -157,63 +148,12 @@ class Supervisor:
         pool.book.open_stream(environment.serial, stream)
         self._scheduler.rouse(pool.lane)
         try:
-            self._equip(pool, environment)
+            self.births.order(pool, environment)
         except (OSError, EngineError) as error:
             self._give_up(pool, environment, str(error))
         return environment
 
-    def _equip(self, pool: Pool, environment: Environment) -> None:
-        """A log pipe, a cell, and a place among the orders. Raises OSError, EngineError at the host's bounds."""
-        environment.cell = self._mechanism.open_cell(pool.limits())
-        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(read_fd, False)
-        _widen(write_fd)
-        environment.log_fd = read_fd
-        fds = [pool.lane.region_fd, pool.lane.event_fd, write_fd, *environment.cell.entry_fds()]
-        self._backlog.append((pool, environment, fds, [write_fd]))
-        self._send_orders()
-
-    def _send_orders(self) -> None:
-        while self._backlog and len(self._in_flight) < ORDERS_IN_FLIGHT:
-            pool, environment, fds, ours = self._backlog.popleft()
-            self._last_key += 1
-            key = self._last_key
-            self._by_key[key] = (pool, environment)
-            self._keys[environment] = key
-            self._in_flight[key] = ours
-            try:
-                self.zygote.order(pool.order(environment, key), fds)
-            except OSError as error:
-                self._on_reply({"failed": key, "error": str(error)}, [])
-
     # --- the zygote's word --------------------------------------------------------------------------------------------
-
-    def _on_reply(self, reply: dict[str, Any], fds: list[int]) -> None:
-        if "forked" in reply:
-            self._forked(reply["forked"], reply["pid"], fds[0])
-        elif "ended" in reply:
-            self._ended(reply["ended"], reply["status"])
-        elif "failed" in reply:
-            self._not_forked(reply["failed"], reply["error"])
-
-    def _forked(self, key: int, pid: int, pidfd: int) -> None:
-        self._landed(key)
-        _, environment = self._by_key[key]
-        environment.pid, environment.pidfd = pid, pidfd
-        environment.cell.attach(pid)
-        if environment.state is State.KILLING:
-            _send_kill(pidfd)
-
-    def _landed(self, key: int) -> None:
-        for fd in self._in_flight.pop(key, ()):
-            os.close(fd)
-        self._send_orders()
-
-    def _not_forked(self, key: int, error: str) -> None:
-        pool, environment = self._by_key.pop(key)
-        del self._keys[environment]
-        self._landed(key)
-        self._give_up(pool, environment, error)
 
     def _give_up(self, pool: Pool, environment: Environment, error: str) -> None:
         """An environment could not be started. After `SPAWN_RETRIES` in a row whoever waits for one is told."""
@@ -224,9 +164,8 @@ class Supervisor:
             repair.reject_waiting(pool.lane, refusal)
         self._let_go(pool, environment)
 
-    def _ended(self, key: int, status: int) -> None:
+    def _ended(self, pool: Pool, environment: Environment, status: int) -> None:
         """An environment is gone, and with it all that it left behind: settle what it held."""
-        pool, environment = self._by_key[key]
         lane = pool.lane
         self.deaths += 1
         started = environment.is_ready or environment.init_seen
@@ -238,23 +177,13 @@ class Supervisor:
         if not started and environment.state is not State.KILLING:
             self._note_init(pool, environment, "error", error_type)
         self._note_output(pool, environment)
-        self._bury(key, pool, environment)
-
-    def _bury(self, key: int, pool: Pool, environment: Environment) -> None:
-        del self._by_key[key], self._keys[environment]
         self._let_go(pool, environment)
 
     def _let_go(self, pool: Pool, environment: Environment) -> None:
         """Give back what an environment that is no more had, and see to those who wait."""
         repair.bury(pool.lane, environment)
         environment.state = step(environment.state, Event.ENDED)
-        if environment.cell is not None:
-            environment.cell.kill()
-            environment.cell.release()
-        for fd in (environment.log_fd, environment.pidfd):
-            if fd >= 0:
-                os.close(fd)
-        environment.log_fd = environment.pidfd = -1
+        release(environment)
         if not pool.lane.closed:
             now_ns = time.monotonic_ns()
             repair.sweep(pool.lane, now_ns)
@@ -274,20 +203,7 @@ class Supervisor:
     def _memory_kb(self, environment: Environment) -> int:
         """The most that an environment held which is gone: its cell's peak, and the zygote's pages that it shared."""
         peak_mb = environment.cell.memory_peak_mb()
-        return 0 if peak_mb is None else peak_mb * 1024 + _peak_memory_kb(self.zygote.pid)
-
-    def replace_zygote(self) -> None:
-        """The zygote is gone, and the kernel ends what it forked: bury all of it, then start another."""
-        self.zygote.close()
-        for key in list(self._in_flight):
-            for fd in self._in_flight.pop(key):
-                os.close(fd)
-        self.zygote = ZygoteLink(self._on_reply)
-        for key, (_, environment) in list(self._by_key.items()):
-            if environment.pidfd >= 0:
-                _send_kill(environment.pidfd)
-                readable(environment.pidfd, 1.0)
-            self._ended(key, signal.SIGKILL)
+        return 0 if peak_mb is None else peak_mb * 1024 + _peak_memory_kb(self.births.zygote.pid)
 
     # --- what lanes report --------------------------------------------------------------------------------------------
 
@@ -299,7 +215,7 @@ class Supervisor:
 
     def _lane_event(self, lane: Lane, environment: Environment | None, event: str) -> None:
         pool = self._pools.get(lane)
-        if pool is None or (environment is not None and environment not in self._keys):
+        if pool is None or (environment is not None and not self.births.knows(environment)):
             return
         if event == "poisoned":
             self._rebuild(pool)
@@ -362,7 +278,7 @@ class Supervisor:
         """SIGKILL; the zygote's word that it is gone does the rest."""
         environment.state = step(environment.state, Event.KILL)
         if environment.pidfd >= 0:
-            _send_kill(environment.pidfd)
+            send_kill(environment.pidfd)
 
     def retire(self, pool: Pool, environment: Environment) -> None:
         """Have it end when it is idle."""
@@ -467,40 +383,10 @@ class Supervisor:
 
     def close(self) -> None:
         """End every environment and the zygote, and give back all that they used."""
-        self.zygote.close()
-        for _, environment, _, ours in self._backlog:
-            for fd in (*ours, environment.log_fd):
-                os.close(fd)
-        self._backlog.clear()
-        for key in list(self._in_flight):
-            for fd in self._in_flight.pop(key):
-                os.close(fd)
-        for _, environment in self._by_key.values():
-            environment.cell.release()
-            for fd in (environment.log_fd, environment.pidfd):
-                if fd >= 0:
-                    os.close(fd)
-        self._by_key.clear()
+        self.births.close()
         for pool in self.pools:
             pool.lane.close()
         self._pools.clear()
-
-
-def _send_kill(pidfd: int) -> None:
-    try:
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # it has ended, and was reaped: word of that is under way
-
-
-def _widen(pipe_fd: int) -> None:
-    """More room in a log pipe, where the host allows it: a burst of output then holds the function up less."""
-    import fcntl
-
-    try:
-        fcntl.fcntl(pipe_fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-    except OSError:
-        pass  # the user's pipe allowance is used up: the standard 64 KB do
 
 
 def _peak_memory_kb(pid: int) -> int:

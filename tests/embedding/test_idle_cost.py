@@ -37,7 +37,7 @@ def test_a_hundred_idle_environments_cost_next_to_nothing(run: Callable[..., Any
             assert len({(await call).json() for call in calls}) == ENVIRONMENTS
             while opened._scheduler.active:
                 await asyncio.sleep(0.01)  # until the engine itself says that it has nothing to watch over
-            zygote = opened._supervisor.zygote.pid
+            zygote = opened._supervisor.births.zygote.pid
             pids = [os.getpid(), zygote, *[child.pid for child in psutil.Process(zygote).children()]]
             assert len(pids) == ENVIRONMENTS + 2
             before = cpu_s(pids)

@@ -39,7 +39,7 @@ def handler(event, context):
 NUMBERS = count(1)
 
 
-@pytest.fixture(scope="module", params=DOORS)
+@pytest.fixture(scope="module", params=["blocking", "uvloop"])
 def door(request: pytest.FixtureRequest) -> Iterator[Door]:
     with DOORS[request.param]() as opened:
         yield opened

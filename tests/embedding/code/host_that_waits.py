@@ -13,6 +13,6 @@ with Engine() as engine:
     pid = engine.invoke("pid").json()
     supervisor = engine._engine._supervisor
     folder = str(engine._engine._control._temporary)
-    sys.stdout.write(json.dumps({"environment": pid, "zygote": supervisor.zygote.pid, "folder": folder}) + "\n")
+    sys.stdout.write(json.dumps({"environment": pid, "zygote": supervisor.births.zygote.pid, "folder": folder}) + "\n")
     sys.stdout.flush()
     sys.stdin.read()
