@@ -13,7 +13,7 @@ is kept; the cut that uses the text up makes it the first, so a flood never move
 from libc.errno cimport EINTR, errno
 from libc.stdint cimport uint64_t
 from engine._ext.kernel cimport monotonic_ns, ring_bell
-from engine._ext.layout cimport store64
+from engine._ext.layout cimport fence, store64
 from engine._ext.result cimport InvokeResult
 
 cdef extern from "unistd.h" nogil:
@@ -85,6 +85,7 @@ cdef uint64_t drain_pipe(Environment env, uint64_t* counter_ptr, uint64_t upto, 
     while env.log_taken < upto and env.log_fd >= 0:
         if counter_ptr != NULL:
             store64(counter_ptr, env.log_taken * 2 + 1)
+            fence()     # the mark is seen before anything is taken
         room = limit - len(env.log_text) if <uint64_t>len(env.log_text) < limit and env.log_dropped == 0 else 0
         wanted = LOG_CHUNK if room >= LOG_CHUNK else min(upto - env.log_taken, <uint64_t>LOG_CHUNK)
         got = read(env.log_fd, chunk, wanted)

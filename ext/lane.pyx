@@ -22,6 +22,7 @@ from engine._ext.linux import create_region
 
 cdef enum:
     ANSWER_MAX = 6291556
+    CPUS_MOST = 64          # one environment's share, whatever it says of itself
     HURRY_NS = 50000        # about what waking an idle CPU costs
 
 
@@ -110,7 +111,8 @@ cdef class Lane:
         entry_ptr.claimed_ns = 0
         entry_ptr.owner = -1
         entry_ptr.outstanding = True
-        entry_ptr.held = entry_ptr.done_seen = False
+        entry_ptr.held = False
+        entry_ptr.done_seen_ns = 0
         entry_ptr.wants_tail = wants_tail
         memcpy(entry_ptr.request_id, request_id, 16)
         memcpy(slot_ptr.request_id, request_id, 16)
@@ -220,7 +222,8 @@ cdef class Lane:
         """Take the answer out of a slot that `env` says it finished. 1, or 0 when the slot does not bear that out."""
         cdef slot_t* slot_ptr = slot_at(self.queue.base_ptr, index)
         cdef entry_t* entry_ptr = &self.entries[index]
-        cdef uint32_t length = slot_ptr.out_len, type_length = slot_ptr.out_type_len, flags = slot_ptr.out_flags
+        cdef uint32_t length = load32(&slot_ptr.out_len), type_length = load32(&slot_ptr.out_type_len)
+        cdef uint32_t flags = load32(&slot_ptr.out_flags)
         cdef uint64_t now_ns = monotonic_ns(), claimed_ns, done_ns
         cdef bytes body
         cdef str error_type = ""
@@ -243,8 +246,8 @@ cdef class Lane:
             outcome = FAILED
             error_type = body[length:].decode("ascii", "replace")
             body = body[:length]
-        claimed_ns = min(max(slot_ptr.claimed_ns, entry_ptr.published_ns), now_ns)
-        done_ns = min(max(slot_ptr.done_ns, claimed_ns), now_ns)
+        claimed_ns = min(max(load64(&slot_ptr.claimed_ns), entry_ptr.published_ns), now_ns)
+        done_ns = min(max(load64(&slot_ptr.done_ns), claimed_ns), now_ns)
         if done_ns - claimed_ns > self.timeout_ns:
             self.on_event(self, env, "overdue", index)
             return 1
@@ -262,7 +265,7 @@ cdef class Lane:
         self.longest_ns = max(took, self.longest_ns * 0.999)
         env.busy_ns += done_ns - claimed_ns
         if cpu_ns > env.cpu_ns and env.busy_ns > 1000000:
-            share = max(0.01, (cpu_ns - env.cpu_ns) / <double>env.busy_ns)
+            share = min(max(0.01, (cpu_ns - env.cpu_ns) / <double>env.busy_ns), CPUS_MOST)
             self.cpu_share = share if self.cpu_share == 0 else self.cpu_share * 0.5 + share * 0.5
             env.cpu_ns = cpu_ns
             env.busy_ns = 0

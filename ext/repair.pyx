@@ -15,6 +15,7 @@ from engine._ext.queue cimport *
 from engine._ext.linux import punch
 
 cdef enum:
+    ANNOUNCE_NS = 5000000000    # an answer is announced right after it is written; a CPU quota may come between
     TICK_LOG_BYTES = 1 << 20    # log bytes taken from one environment in one tick
 
 
@@ -121,23 +122,28 @@ def outstanding_slots(Lane lane) -> list:
     return [index for index in range(lane.used_top) if lane.entries[index].outstanding]
 
 
+def is_outstanding(Lane lane, int index, uint64_t generation) -> bool:
+    """Whether that very invocation still waits for its answer in this slot."""
+    return lane.entries[index].outstanding and lane.entries[index].generation == generation
+
+
 def request_id(Lane lane, int index) -> bytes:
     """The 16 bytes of the request id in a slot, from private memory."""
     return <bytes>lane.entries[index].request_id[:16]
 
 
 def fail(Lane lane, Environment env, int index, bytes payload, int outcome, str error_type, *, bint hold=False,
-         bint whole_timeout=False, uint32_t memory_kb=0) -> None:
+         bint whole_timeout=False, uint32_t memory_kb=0, object generation=None) -> None:
     """End an invocation with the core's own answer.
 
-    Does nothing when it has ended meanwhile. `hold` keeps the slot out of use until its owner is buried, for it may
-    still write there. `whole_timeout` reports the
-    function's time limit as its duration, to the nanosecond.
+    Does nothing when it has ended meanwhile, or is not of the `generation` that is given. `hold` keeps the slot out of
+    use until its owner is buried, for it may still write there. `whole_timeout` reports the function's time limit as
+    its duration, to the nanosecond.
     """
     cdef entry_t* entry_ptr = &lane.entries[index]
     cdef uint64_t now_ns = monotonic_ns()
     cdef uint64_t claimed_ns = entry_ptr.claimed_ns
-    if not entry_ptr.outstanding:
+    if not entry_ptr.outstanding or (generation is not None and generation != entry_ptr.generation):
         return
     if claimed_ns == 0:
         claimed_ns = claimed_at(lane, index, now_ns)
@@ -160,7 +166,7 @@ cdef uint64_t claimed_at(Lane lane, int index, uint64_t now_ns) noexcept:
 
 
 def sweep(Lane lane, uint64_t now_ns) -> list:
-    """Look at every outstanding slot. Returns [(environment, slot)] of invocations over their time limit.
+    """Look at every outstanding slot. Returns [(environment, slot, generation)] of those over their time limit.
 
     Repairs on the way what a killed or hostile environment can leave: slots that are READY and in no ring, answers that
     were never announced, sleepers whose bit was lost. A word that nobody honest writes poisons the region.
@@ -197,9 +203,9 @@ def sweep(Lane lane, uint64_t now_ns) -> list:
             lane.entries[index].owner = owner
             lane.entries[index].claimed_ns = claimed_at(lane, index, now_ns)
         if word_phase(word) == CLAIMED and now_ns >= lane.entries[index].claimed_ns + lane.timeout_ns:
-            overdue.append((env, index))
+            overdue.append((env, index, lane.entries[index].generation))
         elif word_phase(word) == DONE:
-            unannounced(lane, env, index)
+            unannounced(lane, env, index, now_ns)
             if lane.poisoned:
                 return overdue
     if waiting and lane.ready > len(busy):
@@ -220,7 +226,8 @@ cdef bint read_hints(Lane lane, uint64_t* hinted_ptr) except -1:
     cdef uint64_t cell, position = load64(&lane.queue.head_ptr.ready_head)
     cdef int index
     memset(hinted_ptr, 0, SLOT_WORDS * sizeof(uint64_t))
-    if lane.queue.tail - position > READY_CAP:
+    if lane.queue.tail - position > READY_CAP or lane.queue.head_ptr.magic != REGION_MAGIC or \
+            lane.queue.head_ptr.abi != REGION_ABI:
         lane.poison()
         return False
     store64(&lane.queue.head_ptr.ready_tail, lane.queue.tail)
@@ -235,14 +242,18 @@ cdef bint read_hints(Lane lane, uint64_t* hinted_ptr) except -1:
     return True
 
 
-cdef int unannounced(Lane lane, Environment env, int index) except -1:
-    """A slot is DONE. The second time that it is seen so, its owner has had a whole tick to announce it."""
+cdef int unannounced(Lane lane, Environment env, int index, uint64_t now_ns) except -1:
+    """A slot is DONE: its owner may have announced it and its bell was lost, or it may be held up just before it does.
+
+    Only one that keeps its answer to itself for `ANNOUNCE_NS` breaks the protocol.
+    """
     cdef uint64_t generation = lane.entries[index].generation
-    if not lane.entries[index].done_seen:
-        lane.entries[index].done_seen = True
-        return 0
     lane.drain_environment(env, SLOTS)
-    if lane.entries[index].outstanding and lane.entries[index].generation == generation:
+    if not lane.entries[index].outstanding or lane.entries[index].generation != generation:
+        return 0
+    if lane.entries[index].done_seen_ns == 0:
+        lane.entries[index].done_seen_ns = now_ns
+    elif now_ns > lane.entries[index].done_seen_ns + ANNOUNCE_NS:
         lane.condemn(env)
     return 0
 

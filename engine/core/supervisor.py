@@ -286,23 +286,30 @@ class Supervisor:
             environment.state = step(environment.state, Event.RETIRE)
             repair.retire(pool.lane, environment)
 
-    def time_out(self, pool: Pool, environment: Environment, index: int) -> None:
+    def time_out(self, pool: Pool, environment: Environment, index: int, generation: int) -> None:
         """Its invocation ran over the function's time limit: answer for it, then end it."""
-        if environment.state is State.KILLING:
+        if environment.state is State.KILLING or not repair.is_outstanding(pool.lane, index, generation):
             return
         memory_kb = _peak_memory_kb(environment.pid)
         repair.retire(pool.lane, environment)
         self.kill(environment)
-        self._answer_overdue(pool, environment, index, hold=True, memory_kb=memory_kb)
+        self._answer_overdue(pool, environment, index, generation, hold=True, memory_kb=memory_kb)
 
     def _answer_overdue(
-        self, pool: Pool, environment: Environment | None, index: int, *, hold: bool = False, memory_kb: int = 0
+        self,
+        pool: Pool,
+        environment: Environment | None,
+        index: int,
+        generation: int | None = None,
+        *,
+        hold: bool = False,
+        memory_kb: int = 0,
     ) -> None:
         request_id = uuid_text(repair.request_id(pool.lane, index))
         ending = outcomes.timed_out(request_id, pool.configuration.timeout_s)
         repair.fail(
             pool.lane, environment, index, ending.payload, ending.outcome.value, ending.error_type,
-            hold=hold, whole_timeout=True, memory_kb=memory_kb,
+            hold=hold, whole_timeout=True, memory_kb=memory_kb, generation=generation,
         )  # fmt: skip
 
     # --- the clock's work ---------------------------------------------------------------------------------------------
@@ -323,8 +330,8 @@ class Supervisor:
             return
         pool.quiet_ticks = 0
         lane.drain_now()
-        for environment, index in repair.sweep(lane, now_ns):
-            self.time_out(pool, environment, index)
+        for environment, index, generation in repair.sweep(lane, now_ns):
+            self.time_out(pool, environment, index, generation)
         repair.pump_logs(lane)
         for environment in self._members(pool):
             self._check_init(pool, environment, now_ns)

@@ -136,11 +136,11 @@ class Rig:
 
     def tick(self, now_ns: int | None = None) -> None:
         self.lane.drain_now()
-        for env, index in repair.sweep(self.lane, time.monotonic_ns() if now_ns is None else now_ns):
+        for env, index, generation in repair.sweep(self.lane, time.monotonic_ns() if now_ns is None else now_ns):
             repair.retire(self.lane, env)
             repair.fail(
                 self.lane, env, index, b"late", Outcome.TIMEOUT.value, "Sandbox.Timedout", hold=True,
-                whole_timeout=True,
+                whole_timeout=True, generation=generation,
             )  # fmt: skip
             self.reported.append((env, "illegal"))
         repair.pump_logs(self.lane)

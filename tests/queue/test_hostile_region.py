@@ -164,6 +164,7 @@ def test_an_answer_never_announced_is_found(rig: Rig) -> None:
     worker.write()
     worker.end.mark_done(worker.slot)
     worker.end.append_done(worker.slot)
+    worker.end.flag_finished()
     for _ in range(3):
         rig.tick()
     assert [result.payload for result in answer.results] == [b"[]"]
@@ -272,6 +273,36 @@ def test_a_clock_that_another_sweep_was_ahead_of_ends_nothing(rig: Rig) -> None:
     assert repair.sweep(rig.lane, now_ns - 1_000_000) == []
 
 
+def test_an_answer_written_but_held_up_before_its_announcement_is_taken_when_that_comes(rig: Rig) -> None:
+    worker = rig.start()
+    answer = rig.invoke()
+    worker.claim()
+    worker.write()
+    worker.end.mark_done(worker.slot)
+    now_ns = time.monotonic_ns()
+    for tick in range(100):
+        repair.sweep(rig.lane, now_ns + tick * 10_000_000)
+    worker.end.append_done(worker.slot)
+    worker.end.flag_finished()
+    rig.lane.drain_now()
+    assert [result.payload for result in answer.results] == [b"[]"]
+    rig.check()
+
+
+def test_an_answer_that_is_never_announced_ends_its_environment_and_still_counts(rig: Rig) -> None:
+    worker = rig.start()
+    answer = rig.invoke()
+    worker.claim()
+    worker.write()
+    worker.end.mark_done(worker.slot)
+    now_ns = time.monotonic_ns()
+    repair.sweep(rig.lane, now_ns)
+    repair.sweep(rig.lane, now_ns + 6 * SECOND_NS)
+    rig.hear()
+    assert len(answer.results) == 1
+    rig.check()
+
+
 def test_an_invocation_over_its_limit_is_overdue_once(rig: Rig) -> None:
     worker = rig.start()
     answer = rig.invoke()
@@ -356,8 +387,8 @@ def test_an_answer_that_comes_after_the_core_gave_its_own_counts_nothing(rig: Ri
     worker.write()
     worker.finish()
     rig.lane.drain_now()  # another thread drains before the supervisor acts on what it swept
-    for env, index in overdue:
-        repair.fail(rig.lane, env, index, b"late", 2, "Sandbox.Timedout", hold=True)
+    for env, index, generation in overdue:
+        repair.fail(rig.lane, env, index, b"late", 2, "Sandbox.Timedout", hold=True, generation=generation)
     rig.check()
     rig.finish()
 

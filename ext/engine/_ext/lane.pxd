@@ -17,7 +17,7 @@ cdef struct entry_t:
     bint outstanding            # somebody waits for the answer
     bint held                   # answered by the core while its owner still lives: not to be used again yet
     bint wants_tail
-    bint done_seen
+    uint64_t done_seen_ns       # 0 until a sweep saw an answer that was not announced
 
 
 cdef class Lane:
