@@ -21,7 +21,7 @@ def handler(event, context):
 
 def engine(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Runs the command and waits for it."""
-    command = [sys.executable, "-c", "from engine.cli import main; main(prog_name='engine')", *arguments]
+    command = [sys.executable, "-P", "-c", "from engine.cli import main; main(prog_name='engine')", *arguments]
     return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120, check=False)
 
 
