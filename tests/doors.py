@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -123,9 +124,18 @@ class Function:
 
 
 def environment_pids(door: Door, name: str | None = None) -> list[int]:
-    """Processes of one function's environments, or of all."""
-    lanes = [pool.lane for pool in door.inside._supervisor.pools if name in (None, pool.lane.name)]
-    return [env.pid for lane in lanes for env in list(lane.environments) if env is not None and env.pid > 0]
+    """Processes of one function's environments, or of all.
+
+    An environment can answer before the engine has read the zygote's word of its pid: that is waited for.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        lanes = [pool.lane for pool in door.inside._supervisor.pools if name in (None, pool.lane.name)]
+        environments = [env for lane in lanes for env in list(lane.environments) if env is not None]
+        if all(env.pid > 0 for env in environments):
+            return [env.pid for env in environments]
+        assert time.monotonic() < deadline, environments
+        os.sched_yield()
 
 
 def zygote_pid(door: Door) -> int:

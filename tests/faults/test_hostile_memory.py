@@ -47,7 +47,9 @@ def test_garbage_while_others_of_the_function_run_and_wait_ends_them_all(
             gate.open()
             wait_gone()
     assert all(result.function_error for result in results[:6])
-    assert all(result.json()["errorType"] == "Runtime.ExitError" for result in results if result.function_error)
+    # A sibling may claim an invocation whose event is overwritten before it is read: then that is what its caller hears.
+    told = {result.json()["errorType"] for result in results if result.function_error}
+    assert told <= {"Runtime.ExitError", "Runtime.UnmarshalError"}
     assert neighbour(3).json() == 3
     assert hostile(4).json() == 4
     assert hostile.stats()["concurrency"] == 0
