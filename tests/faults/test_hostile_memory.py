@@ -47,7 +47,7 @@ def test_garbage_while_others_of_the_function_run_and_wait_ends_them_all(
             gate.open()
             wait_gone()
     assert all(result.function_error for result in results[:6])
-    # A sibling may claim an invocation whose event is overwritten before it is read: then that is what its caller hears.
+    # A sibling may claim an invocation whose event is overwritten before it is read: its caller then hears that.
     told = {result.json()["errorType"] for result in results if result.function_error}
     assert told <= {"Runtime.ExitError", "Runtime.UnmarshalError"}
     assert neighbour(3).json() == 3
