@@ -278,7 +278,7 @@ cdef class Port:
         for tries in range(LOG_LOOKS):
             before = load64(&record_ptr.log_read)
             unread = unread_bytes(self.log_fd)
-            fence()
+            acquire_fence()     # the kernel was asked before the second look
             after = load64(&record_ptr.log_read)
             if before == after and before & 1 == 0:
                 break

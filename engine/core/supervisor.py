@@ -373,10 +373,14 @@ class Supervisor:
         return max(soonest, HOUSEKEEPING_NS)
 
     def retire_least_used(self, count: int) -> int:
-        """Retire the least recently used idle environments of all functions: memory is short. How many it found."""
-        idle = [
-            (env.used_ns, env.serial, pool, env) for pool in self.pools for env in repair.idle_environments(pool.lane)
-        ]
+        """Memory is short: retire the least recently used idle environments of all functions. How many it found.
+
+        Those that a function's own invocations are about to take are not idle for long: they stay.
+        """
+        idle = []
+        for pool in self.pools:
+            spare = max(0, pool.lane.ready - pool.lane.outstanding)
+            idle += [(env.used_ns, env.serial, pool, env) for env in repair.idle_environments(pool.lane)[:spare]]
         idle.sort(key=lambda entry: entry[:2])
         for _, _, pool, environment in idle[:count]:
             self.retire(pool, environment)

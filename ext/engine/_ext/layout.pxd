@@ -108,6 +108,7 @@ cdef extern from *:
     static inline uint64_t and64(uint64_t *p, uint64_t v) { return __atomic_fetch_and(p, v, __ATOMIC_SEQ_CST); }
     static inline uint32_t add32(uint32_t *p, uint32_t v) { return __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST); }
     static inline void fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+    static inline void acquire_fence(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
     static inline int lowest_bit(uint64_t v) { return __builtin_ctzll(v); }
     static inline int count_bits(uint64_t v) { return __builtin_popcountll(v); }
     static inline void relax(void) {
@@ -185,6 +186,7 @@ cdef extern from *:
     uint64_t and64(uint64_t*, uint64_t) noexcept nogil
     uint32_t add32(uint32_t*, uint32_t) noexcept nogil
     void fence() noexcept nogil
+    void acquire_fence() noexcept nogil
     int lowest_bit(uint64_t) noexcept nogil
     int count_bits(uint64_t) noexcept nogil
     void relax() noexcept nogil
