@@ -136,7 +136,8 @@ class Supervisor:
         if longest_ns < INTERVAL_NS or lane.outstanding <= lane.ready + lane.starting:
             pool.cpu_demand.forget()
             return lane.cpu_share
-        running = [env.pid for env in self._members(pool) if env.is_ready and env.pid > 0]
+        idle = set(repair.idle_environments(lane))  # what these want says nothing of one that has work
+        running = [env.pid for env in self._members(pool) if env.is_ready and env.pid > 0 and env not in idle]
         share = pool.cpu_demand.share(running, now_ns)
         return lane.cpu_share if share is None else min(lane.cpu_share, max(share, LEAST_CPU_SHARE))
 
