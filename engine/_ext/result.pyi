@@ -1,4 +1,4 @@
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 STARTS: Final[tuple[str, ...]]
 OUTCOMES: Final[tuple[str, ...]]
@@ -16,7 +16,7 @@ class InvokeResult:
     log_tail: str | None
     @staticmethod
     def receipt(status_code: int, raw_id: bytes, executed_version: str, memory_mb: int) -> InvokeResult: ...
-    def json(self) -> object: ...
+    def json(self) -> Any: ...
     @property
     def request_id(self) -> str: ...
     @property

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from .._ext.lane import Lane
+from .._ext.meter import Meter
 from .._ext.result import InvokeResult
 from ..clock import HostClock
 from ..errors import InvalidParameterValueException
@@ -64,6 +65,7 @@ class Control:
         )
         self._supervisor = supervisor
         self.dispatch = Dispatch(self.catalog, supervisor, lanes, account_concurrency=settings.account_concurrency)
+        self._unused = Meter(0)  # what is counted of a version that was never invoked
         self._bill = Bill(PriceList.load(), settings.region)
         self._billed: dict[Lane, tuple[int, int]] = {}
         supervisor.on_lane_closed = self._charge
@@ -170,9 +172,11 @@ class Control:
         """Log events of one version (that of `qualifier`), oldest first."""
         configuration = self.catalog.resolve(name, qualifier)
         _, book = self.dispatch.books.get((configuration.function_name, configuration.version), (None, None))
-        events = [] if book is None else list(book.events())
-        if request_id is not None:
-            events = [event for event in events if event.request_id == request_id]
+        if book is None:
+            return []
+        if request_id is None:
+            return book.events(limit=limit)
+        events = book.events_of(request_id)
         return events if limit is None else events[max(0, len(events) - limit) :]
 
     def stats(self, name: str | None) -> dict[str, Any]:
@@ -182,10 +186,14 @@ class Control:
             (pool.lane.name, pool.lane.version): pool.lane for pool in self._supervisor.pools if not pool.superseded
         }
         functions: dict[str, Any] = {}
-        for (function, version), (meter, _) in sorted(self.dispatch.books.items()):
-            if wanted in (None, function):
-                told = version_statistics(meter, lanes.get((function, version)))
-                functions.setdefault(function, {"versions": {}})["versions"][version] = told
+        for function in (
+            [wanted] if wanted is not None else [each.function_name for each in self.catalog.list_functions()]
+        ):
+            versions = functions[function] = {"versions": {}}
+            for configuration in self.catalog.list_versions(function):
+                key = function, configuration.version
+                meter, _ = self.dispatch.books.get(key, (self._unused, None))
+                versions["versions"][configuration.version] = version_statistics(meter, lanes.get(key))
         return {
             "functions": functions,
             "environments": sum(lane.ready + lane.starting for lane in lanes.values()),

@@ -168,7 +168,7 @@ class Supervisor:
     def _ended(self, pool: Pool, environment: Environment, status: int) -> None:
         """An environment is gone, and with it all that it left behind: settle what it held."""
         lane = pool.lane
-        self.deaths += 1
+        self.deaths += environment.state is not State.RETIRING
         started = environment.is_ready or environment.init_seen
         error_type = repair.init_error_type(lane, environment) or "Runtime.ExitError"
         lost = repair.bury(lane, environment)

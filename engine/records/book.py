@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import OrderedDict, deque
-from collections.abc import Iterator
 from typing import cast
 
 from .._ext.meter import Ledger
@@ -71,15 +71,34 @@ class LogBook:
         lines = "\n".join(event.message for event in render.render(self.record(number))) + "\n"
         return lines.encode()[-LOG_TAIL_BYTES:].decode("utf-8", "ignore")
 
-    def events(self, log_format: LogFormat = "Text") -> Iterator[LogEvent]:
-        """Everything that is still held, oldest first."""
-        notes = deque(self._notes)
-        for number in range(self._ledger.oldest, self._ledger.appended):
-            while notes and notes[0][0] <= number:
-                yield notes.popleft()[1]
-            yield from render.render(self.record(number), log_format)
-        for _, event in notes:
-            yield event
+    def events(self, log_format: LogFormat = "Text", *, limit: int | None = None) -> list[LogEvent]:
+        """What is still held, oldest first; of that the newest `limit`. Only what is told is rendered."""
+        oldest, notes = self._ledger.oldest, list(self._notes)
+        told: list[list[LogEvent]] = []
+        count, number = 0, self._ledger.appended
+        while limit is None or count < limit:
+            later = []
+            while notes and notes[-1][0] >= number:
+                later.append(notes.pop()[1])
+            told.append(later[::-1])
+            number -= 1
+            if number < oldest:
+                break
+            told.append(render.render(self.record(number), log_format))
+            count += len(told[-1]) + len(told[-2])
+        events = [event for some in reversed(told) for event in some]
+        return [note for _, note in notes] + events if limit is None else events[max(0, len(events) - limit) :]
+
+    def events_of(self, request_id: str, log_format: LogFormat = "Text") -> list[LogEvent]:
+        """What is still held of one request, oldest first; nothing for an id that is not known."""
+        try:
+            wanted = uuid.UUID(request_id).bytes
+        except ValueError:
+            return []
+        for number in range(self._ledger.appended - 1, self._ledger.oldest - 1, -1):
+            if self._ledger.row(number)[0] == wanted:
+                return [event for event in render.render(self.record(number), log_format) if event.request_id]
+        return []
 
     def record(self, number: int) -> InvocationRecord:
         """One record of the ledger with all that belongs to it. Raises IndexError when it is no longer held."""
