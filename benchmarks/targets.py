@@ -47,6 +47,9 @@ def _idle(outcome: Outcome, name: str) -> Verdict:
     if p50_us is None or floor_us is None:
         return Verdict(what, target, "not measured", None)
     measured = f"{p50_us / floor_us:.2f}x ({p50_us:.1f} / {floor_us:.1f} µs)"
+    work_us, across_us = (_median(outcome, floor, "idle_p50_us") for floor in ("eventfd-work", "eventfd-across"))
+    if work_us and across_us:
+        measured += f"; with the same work {p50_us / work_us:.2f}x; of one across CPUs {p50_us / across_us:.2f}x"
     return Verdict(what, target, measured, p50_us <= 1.5 * floor_us)
 
 

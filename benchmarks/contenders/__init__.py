@@ -15,11 +15,12 @@ CONTENDERS: Final = {
     "pool": "multiprocessing_pool:MultiprocessingPool",
     "loky": "loky_executor:LokyExecutor",
     "eventfd": "eventfd_floor:EventfdFloor",
+    "eventfd-work": "eventfd_floor:EventfdWork",
     "eventfd-across": "eventfd_floor:EventfdAcross",
 }
 # What a name on the command line stands for, where it is more than itself.
 GROUPS: Final = {"engine": ("engine", "engine-async")}
-FLOORS: Final = ("eventfd", "eventfd-across")
+FLOORS: Final = ("eventfd", "eventfd-work", "eventfd-across")
 DEFAULT_PEERS: Final = "engine,ppe,pool,loky"
 
 
