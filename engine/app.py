@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import orjson
@@ -112,22 +113,21 @@ class Engine:
             loop.add_reader(self._scheduler.fileno(), self._scheduler.readable)
 
     def _open_blocking(self) -> None:
-        mechanism = choose(self._settings.sandbox)
-        try:
+        with ExitStack() as opened:
+            self._mechanism = choose(self._settings.sandbox)
+            opened.callback(self._mechanism.close)
             self._supervisor = Supervisor(
                 self._scheduler,
-                mechanism,
+                self._mechanism,
                 later=self._loop.call_soon_threadsafe,
                 scaling=self._settings.scaling,
                 cpus=settings.usable_cpus(),
                 memory=self._memory,
             )
+            opened.callback(self._supervisor.close)
             self._supervisor.births.zygote.wait_ready()
             self._control = Control(self._settings, self._supervisor)
-        except BaseException:
-            mechanism.close()
-            raise
-        self._mechanism = mechanism
+            opened.pop_all()
 
     async def close(self) -> None:
         """End every environment. Callers that still wait get EngineClosedError. Idempotent.

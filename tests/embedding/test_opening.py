@@ -1,0 +1,53 @@
+"""An engine that cannot open says why and leaves nothing behind; the session's own check looks for what is left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+from holdings import holdings
+
+from engine import errors
+from engine.sync import Engine
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"sandbox": "stirct"}, "sandbox='stirct': choose one of 'auto', 'strict', 'off'"),
+        ({"scaling": "none"}, "scaling='none'"),
+        ({"cpu": "all"}, "cpu='all'"),
+        ({"account_concurrency": 0}, "account_concurrency=0"),
+        ({"keep_alive_s": -1}, "keep_alive_s=-1"),
+    ],
+)
+def test_a_setting_that_is_not_one_is_named(settings: dict[str, object], told: str) -> None:
+    with pytest.raises(errors.InvalidParameterValueException, match=told):
+        Engine(**settings)  # type: ignore[arg-type]
+
+
+def test_a_strict_sandbox_says_what_is_missing() -> None:
+    with pytest.raises(errors.SandboxUnavailableError, match="seccomp"):
+        Engine(sandbox="strict").open()
+
+
+def test_a_data_folder_that_cannot_be_used_leaves_no_process_and_no_descriptor(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    before, children = holdings(), set(psutil.Process().children(recursive=True))
+    for _ in range(3):
+        with pytest.raises(OSError, match="file"):
+            Engine(data_dir=file).open()
+    assert holdings() == before
+    assert set(psutil.Process().children(recursive=True)) == children
+
+
+def test_an_engine_opens_after_it_failed_to(tmp_path: Path) -> None:
+    engine = Engine(data_dir=tmp_path / "data")
+    (tmp_path / "data").write_text("in the way")
+    with pytest.raises(OSError, match="data"):
+        engine.open()
+    (tmp_path / "data").unlink()
+    with engine:
+        assert engine.list_functions() == []
