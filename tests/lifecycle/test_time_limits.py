@@ -56,12 +56,16 @@ def test_a_time_out_of_a_cold_start_is_billed_with_its_init(deploy: Deploy) -> N
 def test_a_time_out_ends_its_own_environment_and_not_its_neighbours_of_the_same_function(
     deploy: Deploy, gate: Gate
 ) -> None:
-    function = deploy("waits", timeout_s=1)
+    function = deploy("waits", timeout_s=3)
     with ThreadPoolExecutor(2) as threads:
-        late = threads.submit(function, gate.path)
+        both = [threads.submit(function, gate.path) for _ in range(2)]
+        gate.wait_entered(2)
+        gate.open()
+        assert [call.result().json() for call in both] == ["old code", "old code"]
+        assert len(function.pids()) == 2
+        assert function(gate.path).outcome == "timeout"  # nobody opens
         gate.wait_entered()
         answers = threads.submit(function, gate.path)
-        assert late.result().outcome == "timeout"
-        gate.wait_entered()  # by an environment of its own, or in the place of the one that was ended
+        gate.wait_entered()
         gate.open()
-        assert answers.result().json() == "old code"
+        assert (answers.result().json(), answers.result().start) == ("old code", "warm")
