@@ -318,7 +318,6 @@ cdef class Lane:
         record_ptr.type_index = meter.ledger.type_number(error_type) if outcome != SUCCEEDED else 0
         self.invocations += 1
         self.billed_ms += result.billed_ms
-        self.used_ns = done_ns
         meter.invocations += 1
         meter.billed_ms += result.billed_ms
         meter.durations.add(result.duration_ns)

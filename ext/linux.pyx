@@ -8,7 +8,7 @@ import os
 
 from libc.errno cimport errno
 from libc.stdint cimport uint64_t
-from engine._ext.layout cimport ENVS, INLINE_MAX, MAP_BYTES, REGION_ABI, REGION_BYTES, SLOTS, SPAN
+from engine._ext.layout cimport MAP_BYTES, REGION_ABI, REGION_BYTES, SLOTS
 
 cdef extern from * nogil:
     """
@@ -41,9 +41,6 @@ cdef extern from * nogil:
 
 ABI = REGION_ABI
 SLOT_COUNT = SLOTS
-ENVIRONMENT_COUNT = ENVS
-INLINE_BYTES = INLINE_MAX
-SPAN_BYTES = SPAN
 
 
 def create_region(str name) -> int:

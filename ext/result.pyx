@@ -6,7 +6,7 @@ from cpython.unicode cimport PyUnicode_DecodeASCII
 
 cdef const char* HEX = b"0123456789abcdef"
 STARTS = ("cold", "warm", "provisioned", "snapshot")
-OUTCOMES = ("ok", "error", "timeout", "exit", "oom", "init")
+OUTCOMES = ("ok", "error", "timeout", "exit", "oom")
 
 
 cdef void write_uuid(const uint8_t* raw_ptr, char* text_ptr) noexcept nogil:
@@ -71,7 +71,7 @@ cdef class InvokeResult:
 
     @property
     def outcome(self) -> str:
-        """"ok", "error", "timeout", "exit", "oom" or "init"."""
+        """"ok", "error", "timeout", "exit" or "oom"."""
         return OUTCOMES[self.outcome_code]
 
     @property

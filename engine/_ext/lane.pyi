@@ -20,7 +20,6 @@ class Lane:
     outstanding: int
     invocations: int
     billed_ms: int
-    used_ns: int
     poisoned: bool
     demanded: bool
     active: bool

@@ -2,9 +2,6 @@ from typing import Final
 
 ABI: Final[int]
 SLOT_COUNT: Final[int]
-ENVIRONMENT_COUNT: Final[int]
-INLINE_BYTES: Final[int]
-SPAN_BYTES: Final[int]
 
 def create_region(name: str) -> int: ...
 def punch(fd: int, offset: int, length: int) -> None: ...

@@ -30,7 +30,7 @@ cdef class Lane:
     cdef readonly list environments     # by index; None where there is none
     cdef readonly int ready, starting   # environments that finished init; that have not
     cdef readonly int outstanding       # accepted and not answered, those that wait for a slot included
-    cdef readonly uint64_t invocations, billed_ms, used_ns
+    cdef readonly uint64_t invocations, billed_ms
     cdef readonly bint poisoned
     cdef public bint demanded, active, closed
     cdef public double service_ns, turnaround_ns, longest_ns, cpu_share, cold_ns

@@ -29,7 +29,7 @@ cdef extern from *:
 
     /* in_flags / out_flags */
     enum { IN_SPILLED = 1 };
-    enum { OUT_SPILLED = 1, OUT_ERROR = 2, OUT_EXITING = 4 };
+    enum { OUT_SPILLED = 1, OUT_ERROR = 2 };
 
     /* init_state of an environment record */
     enum { INIT_RUNNING = 0, INIT_OK = 1, INIT_FAILED = 2 };
@@ -141,7 +141,6 @@ cdef extern from *:
         IN_SPILLED
         OUT_SPILLED
         OUT_ERROR
-        OUT_EXITING
         INIT_RUNNING
         INIT_OK
         INIT_FAILED

@@ -13,7 +13,6 @@ cdef enum:
     TIMED_OUT = 2
     EXITED = 3          # the process ended
     OUT_OF_MEMORY = 4
-    INIT_ERROR = 5
 
 cdef void write_uuid(const uint8_t* raw_ptr, char* text_ptr) noexcept nogil
 
