@@ -52,10 +52,11 @@ def main() -> None:
 @click.option("--peers", default=contenders.DEFAULT_POOLS, help=f"Among {', '.join(contenders.CONTENDERS)}.")
 def pools(peers: str, **settings: Any) -> None:
     """Beside process pools; the default. Exits with 1 where a contender failed."""
+    names = [*_names(peers), *contenders.FLOORS]
     source_tree.prefer_built_engine()
     from .pools import POOLS
 
-    _compare(POOLS, [*_names(peers), *contenders.FLOORS], **settings)
+    _compare(POOLS, names, **settings)
 
 
 @main.command(context_settings={"show_default": True})
@@ -63,10 +64,11 @@ def pools(peers: str, **settings: Any) -> None:
 @click.option("--peers", default=contenders.DEFAULT_PEERS, help=f"Among {', '.join(contenders.CONTENDERS)}.")
 def peers(peers: str, **settings: Any) -> None:
     """Beside Redis, Ray, uvicorn and AWS's runtime client. Exits with 1 where a contender failed."""
+    names = _names(peers)
     source_tree.prefer_built_engine()
     from .peers import PEERS
 
-    _compare(PEERS, _names(peers), **settings)
+    _compare(PEERS, names, **settings)
 
 
 def _compare(

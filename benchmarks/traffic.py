@@ -99,10 +99,10 @@ def pipelined(connection: Connection, window: int, bound: Bound) -> int:
     while in_flight:
         count = dialogue.completed(_some(sock.recv(RECEIVE_BYTES)))
         answered += count
-        if answered + in_flight < bound.count and perf_counter_ns() < deadline_ns:
+        in_flight -= count
+        if count and answered + in_flight < bound.count and perf_counter_ns() < deadline_ns:
             sock.sendall(dialogue.requests(count))
-        else:
-            in_flight -= count
+            in_flight += count
     return answered
 
 
