@@ -107,49 +107,53 @@ class RpcDialogue(_Said):
         self._feed, self._skip, self._tell = unpacker.feed, unpacker.skip, unpacker.tell
 
     def requests(self, count: int) -> bytes:
-        first = self._next
+        first, awaited = self._next, self._awaited
+        self._next = (first + count) % TABLE
+        if len(awaited) + count > TABLE:
+            raise ValueError(f"{len(awaited) + count} calls in flight on one connection: at most {TABLE}")
         if count == 1:
-            self._awaited.add(self._heads[first])
-        else:
-            self._awaited.update(self._heads[first : first + count])
-        return super().requests(count)
+            awaited.add(self._heads[first])
+            return self._table[first]
+        awaited.update(self._heads[first : first + count])
+        return b"".join(self._table[first : first + count])
 
     def completed(self, data: bytes) -> int:
         buffer = self._rest + data if self._rest else data
         self._feed(data)
+        skip, tell, awaited, payload = self._skip, self._tell, self._awaited, self._payload
         count, start, size, origin = 0, 0, len(buffer), self._origin
-        while start < size:
-            try:
-                self._skip()
-            except msgpack.OutOfData:
-                break
-            except ValueError:
-                raise _wrong("not MessagePack", buffer[start:]) from None
-            end = self._tell() - origin
-            self._check(buffer, start, end)
-            start, count = end, count + 1
-        self._origin = origin + start
-        return self._settle(buffer, count, start)
-
-    def _check(self, buffer: bytes, start: int, end: int) -> None:
         try:
-            self._awaited.remove(buffer[start : start + 8])
+            while start < size:
+                skip()
+                end = tell() - origin
+                awaited.remove(buffer[start : start + 8])
+                if (self._answered + count) % FULLY_EVERY == 0:
+                    payload = self._payload = self._check_fully(buffer[start:end])
+                elif buffer.find(payload, start, end) < 0:
+                    raise _wrong("not the echo", buffer[start:end])
+                start, count = end, count + 1
+        except msgpack.OutOfData:
+            pass  # the rest of an answer is still to come
         except KeyError:
             raise _wrong("no success of a call in flight", buffer[start:end]) from None
-        if self._answered % FULLY_EVERY == 0:
-            self._check_fully(buffer[start:end])
-        elif buffer.find(self._payload, start, end) < 0:
-            raise _wrong("not the echo", buffer[start:end])
-        self._answered += 1
+        except ValueError:
+            raise _wrong("not MessagePack", buffer[start:]) from None
+        self._origin = origin + start
+        self._answered += count
+        self._rest = buffer[start:]
+        if len(self._rest) > REST_MAX_BYTES:
+            raise _wrong("an answer without an end", self._rest)
+        return count
 
-    def _check_fully(self, message: bytes) -> None:
+    def _check_fully(self, message: bytes) -> bytes:
+        """The payload as it stands in the message."""
         result: Any = msgpack.unpackb(message)[3]
         if not isinstance(result, dict) or result.get("function_error") is not None:
             raise _wrong("not a success", message)
         payload = result.get("payload")
-        if not isinstance(payload, bytes) or json.loads(payload) != self._echo:
+        if not isinstance(payload, bytes) or not _is_json(payload, self._echo):
             raise _wrong("not the echo", message)
-        self._payload = msgpack.packb(payload)
+        return bytes(msgpack.packb(payload))
 
 
 class Http:
@@ -190,13 +194,16 @@ class HttpDialogue(_Said):
 
     def _check(self, message: bytes, body: bytes) -> None:
         if body != self._payload:
-            try:
-                right = json.loads(body) == self._echo
-            except ValueError:
-                right = False
-            if not right:
+            if not _is_json(body, self._echo):
                 raise _wrong("not the echo", message)
             self._payload = body
+
+
+def _is_json(text: bytes, value: object) -> bool:
+    try:
+        return bool(json.loads(text) == value)
+    except ValueError:
+        return False
 
 
 def _wrong(what: str, answer: bytes) -> WrongAnswerError:

@@ -115,6 +115,7 @@ def test_more_calls_in_flight_than_there_are_ids_are_refused(kind: str) -> None:
         (rpc_answer(0, function_error="Unhandled"), "not a success"),
         (rpc_answer(0, payload=b'{"key": "other"}'), "not the echo"),
         (rpc_answer(0, payload=None), "not the echo"),
+        (rpc_answer(0, payload=b"{'key'}"), "not the echo"),
         (msgpack.packb([0, MessagePackRpc.FIRST_ID, None, RESULT]), "no success"),
         (msgpack.packb("pong"), "no success"),
         (b"\xc1", "not MessagePack"),
