@@ -46,6 +46,6 @@ class Comparison:
     measure: Callable[[Contender, float], Turn]
     verdicts: Callable[[Outcome], list[Verdict]]
     peer: str
-    peer_title: str
     title: str
+    caption: str
     contenders_across: bool  # in the table: contenders are columns, else rows

@@ -72,7 +72,8 @@ PEERS: Final = Comparison(
     measure=measure,
     verdicts=verdicts,
     peer=PEER,
-    peer_title="Redis SET",
     title="echo of a small JSON object: median over rounds (lowest–highest)",
+    caption="Nx: how many times better than Redis SET in the same run. Where the callers are no process apart "
+    "(engine blocking and async, executor, Runtime API, Ray), CPU is that of all processes",
     contenders_across=False,
 )

@@ -83,7 +83,7 @@ POOLS: Final = Comparison(
     measure=measure,
     verdicts=verdicts,
     peer=PEER,
-    peer_title="ProcessPoolExecutor",
     title="echo of a small JSON object: median over rounds (lowest–highest)",
+    caption="Nx: how many times better than ProcessPoolExecutor in the same run",
     contenders_across=True,
 )

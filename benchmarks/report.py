@@ -75,8 +75,7 @@ def _contenders_down(comparison: Comparison, outcome: Outcome) -> Table:
 
 
 def _table(comparison: Comparison) -> Table:
-    caption = f"Nx: how many times better than {comparison.peer_title} in the same run"
-    table = Table(title=comparison.title, caption=caption)
+    table = Table(title=comparison.title, caption=comparison.caption)
     table.add_column("")
     return table
 
@@ -95,6 +94,8 @@ def _times(ratio: float) -> str:
 
 
 def _number(value: float) -> str:
+    if value >= 1_000_000:
+        return f"{value / 1e6:.2f} M"
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from .. import traffic
 from ..contract import Bound, Contender
 from ..cpu import service_cpu_s
@@ -74,9 +76,14 @@ class Served(Contender):
     def pipeline(self, outstanding: int, bound: Bound) -> int:
         return traffic.pipelined(self.connections[0], outstanding, bound)
 
-    def cpu_s(self) -> float:
+    @property
+    def pid(self) -> int:
+        """Of the server, once it is open."""
         assert self._process is not None
-        return service_cpu_s(self._process.pid)
+        return self._process.pid
+
+    def cpu_s(self) -> float:
+        return service_cpu_s(self.pid)
 
     def connect(self) -> socket.socket:
         """A new connection. Raises OSError where nobody listens."""
@@ -118,9 +125,20 @@ class Served(Contender):
         try:
             process.wait(END_S)
         except subprocess.TimeoutExpired:
+            below = psutil.Process(process.pid).children(recursive=True)
             process.kill()
             process.wait()
+            _kill(below)
             raise RuntimeError(f"the server did not end within {END_S:.0f} s of SIGTERM and was killed") from None
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            pass  # its parent's end was its own
+    psutil.wait_procs(processes, END_S)
 
 
 def search_path() -> Mapping[str, str]:
