@@ -32,6 +32,27 @@ class WorkerStartError(EngineError):
     """The interpreter that environments are forked from could not be started."""
 
 
+class ConnectionLostError(EngineError):
+    """The engine at the other end of a socket cannot be reached, or was lost while a call was under way.
+
+    A call under way may have been carried out: it is never sent again without the caller's knowledge.
+    """
+
+
+class WaitTimeoutError(EngineError, TimeoutError):
+    """A client's `timeout_s` passed. Only the wait ended: the call goes on at the other end."""
+
+
+class RemoteError(EngineError):
+    """An error that the other end named and this version does not know; `type` is that name."""
+
+    def __init__(self, message: str, *, type: str, reason: str | None = None) -> None:
+        super().__init__(f"{type}: {message}" if type else message)
+        self.message = message
+        self.type = type
+        self.reason = reason
+
+
 class LambdaError(EngineError):
     """Base of the refusals that Lambda's API documents.
 

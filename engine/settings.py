@@ -45,3 +45,14 @@ class EngineSettings:
 def usable_cpus() -> int:
     """CPUs that this process may run on."""
     return len(os.sched_getaffinity(0))
+
+
+def default_socket() -> str:
+    """The path on which an engine of this user serves, and where its clients look: `$ENGINE_SOCKET` when it is set."""
+    given = os.environ.get("ENGINE_SOCKET")
+    if given:
+        return given
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime:
+        return os.path.join(runtime, "engine.sock")
+    return "/run/engine.sock" if os.getuid() == 0 else f"/tmp/engine-{os.getuid()}/engine.sock"

@@ -21,6 +21,11 @@ cdef void write_uuid(const uint8_t* raw_ptr, char* text_ptr) noexcept nogil:
         at += 2
 
 
+cdef uint64_t nanoseconds(milliseconds) except? 0:
+    """None is 0. The nearest whole number: what was divided by a million comes back exactly."""
+    return 0 if milliseconds is None else <uint64_t>(<double>milliseconds * 1e6 + 0.5)
+
+
 def uuid_text(bytes raw not None) -> str:
     """The text of a request id given as 16 bytes."""
     cdef char text[36]
@@ -49,6 +54,26 @@ cdef class InvokeResult:
         result.memory_mb = memory_mb
         result.start_code = WARM
         memcpy(result.raw_id, PyBytes_AS_STRING(raw_id), 16)
+        return result
+
+    @staticmethod
+    def from_map(values not None) -> InvokeResult:
+        """The result that a map of its fields stands for. Raises KeyError, TypeError or ValueError when it is none."""
+        cdef InvokeResult result = InvokeResult.__new__(InvokeResult)
+        result.payload = values["payload"]
+        result.status_code = values["status_code"]
+        result.function_error = values.get("function_error")
+        result.executed_version = values["executed_version"]
+        result.text_id = values["request_id"]
+        result.start_code = STARTS.index(values["start"])
+        result.outcome_code = OUTCOMES.index(values.get("outcome") or ("error" if result.function_error else "ok"))
+        result.duration_ns = nanoseconds(values["duration_ms"])
+        result.init_ns = nanoseconds(values.get("init_ms"))
+        result.queued_ns = nanoseconds(values.get("queued_ms"))
+        result.billed_ms = values["billed_ms"]
+        result.memory_mb = values["memory_mb"]
+        result.max_memory_mb = values["max_memory_mb"]
+        result.log_tail = values.get("log_tail")
         return result
 
     def json(self) -> object:

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 STARTS: Final[tuple[str, ...]]
@@ -16,6 +17,8 @@ class InvokeResult:
     log_tail: str | None
     @staticmethod
     def receipt(status_code: int, raw_id: bytes, executed_version: str, memory_mb: int) -> InvokeResult: ...
+    @staticmethod
+    def from_map(values: Mapping[str, Any]) -> InvokeResult: ...
     def json(self) -> Any: ...
     @property
     def request_id(self) -> str: ...
