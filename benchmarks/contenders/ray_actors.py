@@ -8,6 +8,7 @@ import tempfile
 from itertools import cycle
 from typing import Any, Final
 
+import psutil
 import ray
 
 from ..contract import Bound, Contender, slide
@@ -29,6 +30,7 @@ class RayActors(Contender):
     title = "Ray, 2 actors"
 
     def open(self) -> None:
+        self._used_s: dict[psutil.Process, float] = {}
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         self._folder = tempfile.TemporaryDirectory(prefix="engine-bench-", ignore_cleanup_errors=True)
         try:
@@ -57,6 +59,16 @@ class RayActors(Contender):
 
     def flood(self, outstanding: int, bound: Bound) -> int:
         return slide(self._submit, ray.get, outstanding, bound)
+
+    def cpu_s(self) -> float:
+        """Ray ends idle workers at any time and counts them nowhere: what each had used when last seen is kept."""
+        for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+            try:
+                times = process.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            self._used_s[process] = float(times.user + times.system)
+        return sum(self._used_s.values())
 
     def _submit(self) -> Any:
         return next(self._turns)(PAYLOAD)
