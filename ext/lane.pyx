@@ -331,7 +331,9 @@ cdef class Lane:
             self.read_log(env, log_end)
             text = cut_text(env, log_end, &dropped)
             if text or dropped:
-                self.book.keep(number, text, dropped)
+                # No Python code has run since the record was appended: nobody has seen it without its text.
+                self.book.texts[number] = (text, dropped)
+                self.book.kept(len(text))
         if wants_tail:
             result.log_tail = self.book.tail(number)
         if epoch == self.epoch and not entry_ptr.held:
