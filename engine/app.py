@@ -10,21 +10,21 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, Literal, TypeAlias, TypeVar
-
-import orjson
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from . import config, errors, settings
+from ._ext.lane import Lane
 from ._ext.result import InvokeResult
 from ._ext.scheduler import Scheduler
 from .core.control import Control
 from .core.memory import HostMemory
 from .core.scaling import Scaling
 from .core.supervisor import Supervisor
-from .model import Alias, FunctionConfiguration, LogEvent
+from .model import Alias, FunctionConfiguration, LogEvent, LogPage
 from .records import statistics
 from .sandbox.choose import choose
 from .store.build import Progress
+from .wire.payload import encode_payload, too_large
 
 Code: TypeAlias = "str | os.PathLike[str] | bytes"
 BlockingInvoke: TypeAlias = (
@@ -32,6 +32,14 @@ BlockingInvoke: TypeAlias = (
 )
 T = TypeVar("T")
 TICK_S = 0.01
+
+
+class Doorway(NamedTuple):
+    """What a compiled door needs to hand invocations straight to the scheduler, on the engine's own loop."""
+
+    scheduler: Scheduler
+    lane_of: Callable[[str, str | None], Lane]
+    receipt: Callable[[Lane, str], InvokeResult]
 
 
 class Engine:
@@ -214,6 +222,15 @@ class Engine:
 
         return invoke
 
+    def doorway(self) -> Doorway:
+        """For doors whose requests do not pass through `invoke`."""
+        control, scheduler = self._opened(), self._scheduler
+
+        def receipt(lane: Lane, invocation_type: str) -> InvokeResult:
+            return control.receipt(lane, invocation_type, scheduler.new_request_id())
+
+        return Doorway(scheduler, control.dispatch.lane, receipt)
+
     # --- functions ----------------------------------------------------------------------------------------------------
 
     async def create_function(
@@ -312,6 +329,15 @@ class Engine:
         """The log of a function as CloudWatch would hold it, oldest first; the newest `limit` events of it."""
         return self._opened().logs(name, qualifier, request_id, limit)
 
+    async def logs_after(
+        self, name: str, cursor: str = "", *, qualifier: str | None = None, limit: int | None = None
+    ) -> LogPage:
+        """What the log gained since the page that gave `cursor`: no line twice, and none left out that is still held.
+
+        Without a cursor all that is held; of either the newest `limit` events. The page's cursor is for the next call.
+        """
+        return self._opened().logs_after(name, cursor, qualifier, limit)
+
     async def stats(self, name: str | None = None) -> dict[str, Any]:
         """Counts, durations and environments per function and version: see `records/statistics.py` for the fields."""
         return self._opened().stats(name)
@@ -336,7 +362,7 @@ class Engine:
         finish = await asyncio.to_thread(call, *arguments)
         return finish()
 
-    def _on_demand(self, lane: Any) -> None:
+    def _on_demand(self, lane: Lane) -> None:
         if not self._drains_on_loop:
             self._loop.call_soon_threadsafe(self._supervisor.demand, lane)
         else:
@@ -380,19 +406,6 @@ class Engine:
             self._loop.add_reader(self._supervisor.births.zygote.fileno(), self._on_zygote)
 
 
-def encode_payload(payload: object) -> bytes:
-    """A JSON value as bytes; None is `{}`. Raises InvalidParameterValueException for what JSON cannot say."""
-    if payload is None:
-        return b"{}"
-    try:
-        return orjson.dumps(payload)
-    except TypeError:
-        try:
-            return json.dumps(payload).encode()  # whole numbers beyond 64 bits
-        except (TypeError, ValueError) as error:
-            raise errors.InvalidParameterValueException(f"payload is not a JSON value: {error}") from error
-
-
 def encode_extra(client_context: Mapping[str, object] | str) -> bytes:
     """What goes to the environment beside the event."""
     if isinstance(client_context, str):
@@ -409,9 +422,3 @@ def encode_extra(client_context: Mapping[str, object] | str) -> bytes:
             f"client_context has {len(encoded)} bytes in base64; at most {config.CLIENT_CONTEXT_MAX_BYTES} are allowed"
         )
     return json.dumps({"client_context": document}).encode()
-
-
-def too_large(length: int) -> errors.RequestTooLargeException:
-    return errors.RequestTooLargeException(
-        f"Request must be smaller than {config.EVENT_MAX_BYTES} bytes for the InvokeFunction operation; it has {length}"
-    )

@@ -77,3 +77,11 @@ class Alias:
     function_version: str
     description: str = ""
     revision_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Log events and where they end: `cursor` says it to whoever asks for what came after. Only its maker reads it."""
+
+    events: tuple[LogEvent, ...]
+    cursor: str

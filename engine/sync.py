@@ -1,4 +1,4 @@
-"""F5: the engine for blocking programs: the same names as `engine.Engine`, called from any thread.
+"""F5: the engine for blocking programs: the same names as `engine.Engine`, called from any thread; and `connect`.
 
 A helper thread with an event loop of its own looks after environments, deadlines and the control plane. It is not on
 the path of an invocation: the calling thread publishes it, waits for it and takes the answer itself.
@@ -16,9 +16,11 @@ import uvloop
 
 from . import app, errors
 from ._ext.result import InvokeResult
-from .model import Alias, FunctionConfiguration, LogEvent
+from .client.blocking import connect
+from .model import Alias, FunctionConfiguration, LogEvent, LogPage
 from .records.statistics import BillTable
 
+__all__ = ["Engine", "connect"]
 T = TypeVar("T")
 
 
@@ -157,6 +159,12 @@ class Engine:
     ) -> list[LogEvent]:
         """The log of a function, oldest first."""
         return self._wait(self._engine.logs(name, qualifier=qualifier, request_id=request_id, limit=limit))
+
+    def logs_after(
+        self, name: str, cursor: str = "", *, qualifier: str | None = None, limit: int | None = None
+    ) -> LogPage:
+        """What the log gained since the page that gave `cursor`."""
+        return self._wait(self._engine.logs_after(name, cursor, qualifier=qualifier, limit=limit))
 
     def stats(self, name: str | None = None) -> dict[str, Any]:
         """Counts, durations and environments per function and version."""

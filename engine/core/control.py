@@ -20,7 +20,7 @@ from .._ext.meter import Meter
 from .._ext.result import InvokeResult
 from ..clock import HostClock
 from ..errors import InvalidParameterValueException
-from ..model import Alias, FunctionConfiguration, LogEvent, StoredCode
+from ..model import Alias, FunctionConfiguration, LogEvent, LogPage, StoredCode
 from ..records.bill import Bill
 from ..records.prices import PriceList
 from ..records.statistics import BillTable, version_statistics
@@ -178,6 +178,12 @@ class Control:
             return book.events(limit=limit)
         events = book.events_of(request_id)
         return events if limit is None else events[max(0, len(events) - limit) :]
+
+    def logs_after(self, name: str, cursor: str, qualifier: str | None, limit: int | None) -> LogPage:
+        """Log events of one version since a page's cursor, and the next cursor."""
+        configuration = self.catalog.resolve(name, qualifier)
+        _, book = self.dispatch.books.get((configuration.function_name, configuration.version), (None, None))
+        return LogPage((), "") if book is None else book.page(cursor, limit=limit)
 
     def stats(self, name: str | None) -> dict[str, Any]:
         """Counts per function and version, and of the engine as a whole."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 import uuid
 from collections import OrderedDict, deque
 from typing import cast
@@ -9,12 +11,14 @@ from typing import cast
 from .._ext.meter import Ledger
 from .._ext.result import STARTS, uuid_text
 from ..config import LEDGER_RECORDS, LOG_TAIL_BYTES
-from ..model import LogEvent
+from ..errors import InvalidParameterValueException
+from ..model import LogEvent, LogPage
 from ..states import Outcome
 from . import render
 from .record import InvocationRecord, LogFormat, Start
 
 NOTES_MAX = 10_000
+CURSOR = re.compile(r"([0-9a-f]{8})\.(\d{1,19})\.(\d{1,19})")
 
 
 class LogBook:
@@ -33,10 +37,12 @@ class LogBook:
         self._wall_offset_ns = wall_offset_ns
         self._text_bytes_max = text_bytes_max
         self._text_bytes = 0
-        self._texts: OrderedDict[int, tuple[bytes, int]] = OrderedDict()  # by record number; of inits by -serial
+        self.texts: OrderedDict[int, tuple[bytes, int]] = OrderedDict()  # by record number; of inits by -serial
         self._streams: OrderedDict[int, str] = OrderedDict()
         self._notes: deque[tuple[int, LogEvent]] = deque()
         self._note_bytes = 0
+        self._noted = 0
+        self._key = secrets.token_hex(4)
 
     def open_stream(self, serial: int, stream: str) -> None:
         """Name the stream of an environment."""
@@ -46,8 +52,12 @@ class LogBook:
 
     def keep(self, number: int, text: bytes, dropped: int) -> None:
         """Remember what was printed during the invocation with this record number."""
-        self._texts[number] = (text, dropped)
-        self._text_bytes += len(text)
+        self.texts[number] = (text, dropped)
+        self.kept(len(text))
+
+    def kept(self, length: int) -> None:
+        """So much was put into `texts`: `Lane.answer` puts it there in the step that appends the record."""
+        self._text_bytes += length
         self._forget_oldest()
 
     def keep_init(self, serial: int, text: bytes, dropped: int) -> None:
@@ -55,14 +65,15 @@ class LogBook:
         self.keep(-serial, text, dropped)
 
     def _forget_oldest(self) -> None:
-        while self._text_bytes > self._text_bytes_max or len(self._texts) > LEDGER_RECORDS:
-            _, (oldest, _) = self._texts.popitem(last=False)
+        while self._text_bytes > self._text_bytes_max or len(self.texts) > LEDGER_RECORDS:
+            _, (oldest, _) = self.texts.popitem(last=False)
             self._text_bytes -= len(oldest)
 
     def note(self, before: int, monotonic_ns: int, stream: str, message: str) -> None:
         """A line of the platform's own, shown before the record with this number."""
         self._notes.append((before, LogEvent(self._wall_ms(monotonic_ns), stream, message)))
         self._note_bytes += len(message)
+        self._noted += 1
         while len(self._notes) > NOTES_MAX or self._note_bytes > self._text_bytes_max:
             self._note_bytes -= len(self._notes.popleft()[1].message)
 
@@ -73,9 +84,34 @@ class LogBook:
 
     def events(self, log_format: LogFormat = "Text", *, limit: int | None = None) -> list[LogEvent]:
         """What is still held, oldest first; of that the newest `limit`. Only what is told is rendered."""
-        oldest, notes = self._ledger.oldest, list(self._notes)
+        return self._events(self._ledger.oldest, self._ledger.appended, list(self._notes), log_format, limit)
+
+    def page(self, cursor: str = "", *, limit: int | None = None) -> LogPage:
+        """What came after the page that gave `cursor`, and is still held; of that the newest `limit`.
+
+        A cursor of another book, as of a function that was deleted and made anew, counts as none.
+        """
+        first, seen_notes = self._read_cursor(cursor)
+        end, noted, notes = self._ledger.appended, self._noted, list(self._notes)
+        new_notes = notes[max(0, len(notes) - (noted - seen_notes)) :]
+        events = self._events(max(first, self._ledger.oldest), end, new_notes, "Text", limit)
+        return LogPage(tuple(events), f"{self._key}.{end}.{noted}")
+
+    def _read_cursor(self, cursor: str) -> tuple[int, int]:
+        """(records, notes) that were told already. Raises InvalidParameterValueException."""
+        if not cursor:
+            return 0, 0
+        match = CURSOR.fullmatch(cursor)
+        if match is None:
+            raise InvalidParameterValueException(f"cursor={cursor!r} is none: give back what the last page had")
+        return (int(match[2]), int(match[3])) if match[1] == self._key else (0, 0)
+
+    def _events(
+        self, oldest: int, number: int, notes: list[tuple[int, LogEvent]], log_format: LogFormat, limit: int | None
+    ) -> list[LogEvent]:
+        """Records from `oldest` to before `number` with `notes` between them; gone through from the newest."""
         told: list[list[LogEvent]] = []
-        count, number = 0, self._ledger.appended
+        count = 0
         while limit is None or count < limit:
             later = []
             while notes and notes[-1][0] >= number:
@@ -87,7 +123,8 @@ class LogBook:
             told.append(render.render(self.record(number), log_format))
             count += len(told[-1]) + len(told[-2])
         events = [event for some in reversed(told) for event in some]
-        return [note for _, note in notes] + events if limit is None else events[max(0, len(events) - limit) :]
+        whole = [note for _, note in notes] + events if number < oldest else events
+        return whole if limit is None else whole[max(0, len(whole) - limit) :]
 
     def events_of(self, request_id: str, log_format: LogFormat = "Text") -> list[LogEvent]:
         """What is still held of one request, oldest first; nothing for an id that is not known."""
@@ -106,8 +143,8 @@ class LogBook:
         raw_id, published, claimed, done, init_ns, billed_ms, memory_mb, max_mb, serial, start, outcome, error_type = (
             row
         )
-        text, dropped = self._texts.get(number, (b"", 0))
-        init_text, init_dropped = self._texts.get(-serial, (b"", 0)) if init_ns else (b"", 0)
+        text, dropped = self.texts.get(number, (b"", 0))
+        init_text, init_dropped = self.texts.get(-serial, (b"", 0)) if init_ns else (b"", 0)
         return InvocationRecord(
             request_id=uuid_text(raw_id),
             function_name=self._name,

@@ -1,0 +1,80 @@
+"""F2: how the map of each answer is read back into the engine's own values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from .._ext.result import InvokeResult
+from ..errors import ConnectionLostError
+from ..model import Alias, FunctionConfiguration, LogEvent, LogPage
+from ..records.statistics import BillTable
+from ..wire.values import from_map
+
+T = TypeVar("T")
+Answer = Mapping[str, Any]
+
+
+def nothing(_: Answer) -> None:
+    """An answer that says only that it was done."""
+
+
+def pong(told: Any) -> str:
+    return str(told)
+
+
+def counts(told: Answer) -> dict[str, Any]:
+    return dict(told)
+
+
+def result(told: Answer) -> InvokeResult:
+    return InvokeResult.from_map(told)
+
+
+def configuration(told: Answer) -> FunctionConfiguration:
+    return from_map(FunctionConfiguration, told)
+
+
+def configurations(told: Answer) -> list[FunctionConfiguration]:
+    return [configuration(each) for each in told["functions"]]
+
+
+def versions(told: Answer) -> list[FunctionConfiguration]:
+    return [configuration(each) for each in told["versions"]]
+
+
+def alias(told: Answer) -> Alias:
+    return from_map(Alias, told)
+
+
+def aliases(told: Answer) -> list[Alias]:
+    return [alias(each) for each in told["aliases"]]
+
+
+def log_page(told: Answer) -> LogPage:
+    return LogPage(tuple(from_map(LogEvent, each) for each in told["events"]), told["cursor"])
+
+
+def log_events(told: Answer) -> list[LogEvent]:
+    return [from_map(LogEvent, each) for each in told["events"]]
+
+
+def bill(told: Answer) -> BillTable:
+    return from_map(BillTable, told)
+
+
+def reserved(told: Answer) -> int | None:
+    value: int | None = told["reserved"]
+    return value
+
+
+def limits(told: Answer) -> list[dict[str, Any]]:
+    return list(told["limits"])
+
+
+def read(reader: Callable[[Any], T], told: Any) -> T:
+    """An answer's value. Raises ConnectionLostError for a map that is not what the method promises."""
+    try:
+        return reader(told)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ConnectionLostError(f"the answer cannot be read ({type(error).__name__}: {error})") from error

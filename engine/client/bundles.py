@@ -1,0 +1,48 @@
+"""F2: what a user gives as code, made a zip on this side and told in a message or in parts before it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+from ..errors import CodeStorageExceededException
+from ..store.build import Builder, Progress
+from ..store.source import bundle
+from ..wire.messages import INLINE_CODE_BYTES, UPLOAD_PART_BYTES
+
+Code: TypeAlias = "str | os.PathLike[str] | bytes"
+CODE_MAX_BYTES = 262_144_000  # a zip cannot be larger than what it may unpack to
+
+
+@contextmanager
+def zipped(code: Code, progress: Progress | None) -> Iterator[bytes | Path]:
+    """The zip of `code` for the length of the block; a folder's `requirements.txt` is built here, on this host."""
+    with bundle(code, build=Builder(), progress=progress) as made:
+        size = len(made) if isinstance(made, bytes) else made.stat().st_size
+        if size > CODE_MAX_BYTES:
+            raise CodeStorageExceededException(f"the zip of the code has {size} bytes; at most {CODE_MAX_BYTES} fit")
+        yield made
+
+
+def inline(made: bytes | Path) -> bytes | None:
+    """The whole zip if it fits in its message."""
+    if isinstance(made, bytes):
+        return made if len(made) <= INLINE_CODE_BYTES else None
+    return made.read_bytes() if made.stat().st_size <= INLINE_CODE_BYTES else None
+
+
+def parts(made: bytes | Path) -> Iterator[bytes]:
+    """A zip in pieces that fit in a message each."""
+    if isinstance(made, bytes):
+        yield from (made[at : at + UPLOAD_PART_BYTES] for at in range(0, len(made), UPLOAD_PART_BYTES))
+        return
+    with made.open("rb") as file:
+        while part := file.read(UPLOAD_PART_BYTES):
+            yield part
+
+
+def all_codes(code: Code | None, layers: Sequence[Code] | None) -> list[Code]:
+    return [each for each in (code, *(layers or ())) if each is not None]

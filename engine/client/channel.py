@@ -1,0 +1,145 @@
+"""F2: bytes to and from one blocking socket, plain or TLS, such that a signal handler's exception loses none.
+
+Python runs signal handlers between bytecodes, so an exception such as KeyboardInterrupt may strike between a system
+call and the line that keeps what it gave. Therefore a read and what keeps it (`feed`, `extend`) run inside one C call:
+`next(map(feed, map(recv, ...)))`. What was sent is kept the same way, and a request that an interrupted sender left
+half sent goes out first with the next.
+
+One thread sends at a time and one receives (their locks are `blocking`'s); both at once is what a socket is made for.
+A TLS session is not: its two directions share `_session`, which is never held over a system call.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import repeat
+from typing import Any
+
+from ..errors import ConnectionLostError
+from ..wire.messages import READ_BYTES
+
+WAIT_MAX_MS = 3_600_000
+
+
+class _Batch:
+    """Bytes on their way out; `counts` is how many of them the kernel has taken, call by call."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.counts: deque[int] = deque()
+
+    def rest(self) -> memoryview:
+        return memoryview(self.data)[sum(self.counts) :]
+
+
+class Channel:
+    """A connected stream socket. `feed` takes in what arrives."""
+
+    def __init__(self, connected: socket.socket, feed: Callable[[bytes], object]) -> None:
+        connected.settimeout(None)
+        self._socket = connected
+        self._left: _Batch | None = None
+        self._pulls: Iterator[object] = map(feed, map(connected.recv, repeat(READ_BYTES)))
+
+    def send(self, data: bytes, wait_room: Callable[[], None]) -> None:
+        """Have the kernel take all of `data`. While it takes none, `wait_room` is called. Raises OSError."""
+        left = self._left
+        batch = self._left = _Batch(data if left is None else bytes(left.rest()) + data)
+        rest = memoryview(batch.data)
+        while rest:
+            try:
+                batch.counts.extend(map(self._socket.send, (rest,), (socket.MSG_DONTWAIT,)))
+            except BlockingIOError:
+                wait_room()
+            rest = batch.rest()
+        self._left = None
+
+    def pull(self) -> None:
+        """Wait for bytes and feed what came. At the end of the stream it feeds nothing. Raises OSError."""
+        next(self._pulls)
+
+    def settle(self) -> None:
+        """Feed what was received and not fed yet: nothing, where it is fed as it is received."""
+
+    def at_end(self) -> bool:
+        """Whether the other end has closed; asked when a pull brought no whole message."""
+        try:
+            return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+
+    def wait(self, deadline: float | None, *, to_read: bool, to_write: bool = False) -> bool:
+        """Until it can be read (or written), or time.monotonic() passes `deadline`: then False."""
+        poller = select.poll()
+        poller.register(self._socket, (select.POLLIN if to_read else 0) | (select.POLLOUT if to_write else 0))
+        left_ms = WAIT_MAX_MS if deadline is None else max(0.0, (deadline - time.monotonic()) * 1e3)
+        return bool(poller.poll(left_ms)) or deadline is None
+
+    def readable(self) -> bool:
+        """Whether bytes are there now."""
+        return self.wait(0.0, to_read=True)
+
+    def shut(self) -> None:
+        """End both directions: whoever waits in `pull` or `wait` wakes up."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the other end was faster
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class TlsChannel(Channel):
+    """The same through a TLS session that was never given the socket: records go in and out through memory."""
+
+    def __init__(
+        self, connected: socket.socket, feed: Callable[[bytes], object], context: ssl.SSLContext, server_name: str
+    ) -> None:
+        self._session = threading.Lock()
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
+        self._feed = feed
+        self._shake_hands(connected)
+        super().__init__(connected, self._incoming.write)
+
+    def _shake_hands(self, connected: socket.socket) -> None:
+        while True:
+            try:
+                self._tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                connected.sendall(self._outgoing.read())
+                data = connected.recv(READ_BYTES)
+                if not data:
+                    raise ConnectionLostError("the other end closed during the TLS handshake") from None
+                self._incoming.write(data)
+        connected.sendall(self._outgoing.read())
+
+    def send(self, data: bytes, wait_room: Callable[[], None]) -> None:
+        try:
+            with self._session:
+                self._tls.write(data)
+                records = self._outgoing.read()
+            super().send(records, wait_room)
+        except BaseException:
+            self.shut()  # a record may be lost between session and socket, and no later one can be read without it
+            raise
+
+    def settle(self) -> None:
+        with self._session:
+            plain: Any = map(self._feed, map(self._tls.read, repeat(READ_BYTES)))
+            try:
+                for _ in plain:
+                    pass
+            except ssl.SSLWantReadError:
+                pass  # that was all
+
+    def at_end(self) -> bool:
+        return self._incoming.pending == 0 and super().at_end()

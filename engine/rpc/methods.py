@@ -1,0 +1,120 @@
+"""F5: what the protocol's methods do, all but `invoke`: from parameters to a call on the engine to a plain value.
+
+Arguments have the names of `engine.Engine`'s own, and are checked against its signatures; code travels as bytes or as
+an upload of the same connection, never as a path: a client must not have this host's files read.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgpack
+
+from ..app import Engine
+from ..errors import InvalidParameterValueException, ProtocolError
+from ..wire.values import as_map
+from .uploads import Uploads
+
+# Methods by what their answer is called: a list is wrapped, a map is the answer itself.
+METHODS: Final[Mapping[str, str | None]] = {
+    "create_function": None,
+    "update_function_code": None,
+    "update_function_configuration": None,
+    "delete_function": None,
+    "get_function": None,
+    "list_functions": "functions",
+    "list_versions": "versions",
+    "publish_version": None,
+    "create_alias": None,
+    "update_alias": None,
+    "delete_alias": None,
+    "get_alias": None,
+    "list_aliases": "aliases",
+    "put_function_concurrency": None,
+    "delete_function_concurrency": None,
+    "get_function_concurrency": "reserved",
+    "stats": None,
+    "bill": None,
+}
+UPLOAD: Final = "upload_id"
+OTHERS: Final = ("authenticate", "doctor", "invoke", "logs", "ping", "upload")
+NAMES_SHOWN: Final = ", ".join(sorted({*METHODS, *OTHERS}))
+
+
+def parameters(packed: bytes) -> list[Any]:
+    """The parameters of a request. Raises InvalidParameterValueException for what is no array, or not MessagePack."""
+    try:
+        given = msgpack.unpackb(packed, raw=False, strict_map_key=True)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise InvalidParameterValueException(f"the parameters cannot be read: {error}") from error
+    if not isinstance(given, list):
+        raise InvalidParameterValueException(f"parameters are an array, not {_kind(given)}")
+    return given
+
+
+async def call(engine: Engine, uploads: Uploads, name: str, given: list[Any]) -> Any:
+    """Carry a method out; its answer as plain values. Raises what the engine raises, and for a bad call says why."""
+    if name == "ping":
+        if given:
+            raise InvalidParameterValueException(f"ping takes no parameters, not {len(given)}")
+        return "pong"
+    if name == "upload":
+        return await uploads.receive(given)
+    if name not in METHODS and name not in OTHERS:
+        raise ProtocolError(f"there is no method {name!r}: choose from {NAMES_SHOWN}")
+    if len(given) > 1 or not all(isinstance(each, dict) for each in given):
+        raise InvalidParameterValueException(f"{name} takes one map of named arguments: [{{…}}]")
+    arguments = dict(given[0]) if given else {}
+    if name == "doctor":
+        return {"limits": (await _invoked(engine, "stats", arguments))["limits"]}
+    if name == "logs":
+        return await _logs(engine, arguments)
+    value = as_map(await _invoked(engine, name, _with_code(arguments, uploads)))
+    wrapped = METHODS[name]
+    return value if wrapped is None else {wrapped: value if value != {} or wrapped != "reserved" else None}
+
+
+async def _logs(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Events with a cursor; of one request, all there are, and no cursor. `after` is the cursor of the page before."""
+    if arguments.get("request_id") is not None:
+        return {"events": as_map(await _invoked(engine, "logs", arguments)), "cursor": ""}
+    arguments.pop("request_id", None)
+    arguments["cursor"] = arguments.pop("after", None) or ""
+    page: dict[str, Any] = as_map(await _invoked(engine, "logs_after", arguments))
+    return page
+
+
+async def _invoked(engine: Engine, name: str, arguments: dict[str, Any]) -> Any:
+    method = getattr(engine, name)
+    try:
+        inspect.signature(method).bind(**arguments)
+    except TypeError as error:
+        takes = ", ".join(inspect.signature(method).parameters)
+        raise InvalidParameterValueException(f"{name}: {error}; it takes {takes}") from error
+    return await method(**arguments)
+
+
+def _with_code(arguments: dict[str, Any], uploads: Uploads) -> dict[str, Any]:
+    if arguments.get("code") is not None:
+        arguments["code"] = _code(arguments["code"], uploads)
+    if arguments.get("layers") is not None:
+        if not isinstance(arguments["layers"], list):
+            raise InvalidParameterValueException(f"layers is an array, not {_kind(arguments['layers'])}")
+        arguments["layers"] = [_code(layer, uploads) for layer in arguments["layers"]]
+    return arguments
+
+
+def _code(given: object, uploads: Uploads) -> Any:
+    if isinstance(given, bytes):
+        return given
+    if isinstance(given, dict) and set(given) == {UPLOAD}:
+        return uploads.path(given[UPLOAD])
+    raise InvalidParameterValueException(f"code is a zip as bin, or {{'{UPLOAD}': N}}, not {_kind(given)}")
+
+
+def _kind(value: object) -> str:
+    return {str: "a string", bytes: "a bin", dict: "a map", list: "an array", type(None): "nil"}.get(
+        type(value), f"{value!r}"
+    )

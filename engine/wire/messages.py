@@ -1,0 +1,49 @@
+"""F1: MessagePack-RPC as both ends say it: kinds of message, their bounds, and how a client reads an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgpack
+
+from ..errors import ConnectionLostError, RequestTooLargeException
+
+REQUEST: Final = 0
+RESPONSE: Final = 1
+MESSAGE_MAX_BYTES: Final = 8 * 1024 * 1024
+UPLOAD_PART_BYTES: Final = 4 * 1024 * 1024
+# A bundle up to this size goes in its message: the code and Lambda's five layers together stay below a message's bound.
+INLINE_CODE_BYTES: Final = 1024 * 1024
+ANSWER_MAX_BYTES: Final = 100 * 1024 * 1024  # logs of 16 MiB of text in short lines, with room to spare
+IDS: Final = 2**32
+OUTSTANDING_MAX: Final = 65_536
+READ_BYTES: Final = 256 * 1024
+
+
+def new_unpacker() -> Any:
+    """Takes in what arrives, in any pieces, and gives whole messages."""
+    return msgpack.Unpacker(raw=False, max_buffer_size=ANSWER_MAX_BYTES)
+
+
+def new_packer() -> Any:
+    """Makes messages; one thread at a time."""
+    return msgpack.Packer()
+
+
+def read_answer(message: Any) -> tuple[int, Any, Any]:
+    """(id, error, result) of an answer. Raises ConnectionLostError: who says anything else is no engine."""
+    if type(message) is list and len(message) == 4 and message[0] == RESPONSE and type(message[1]) is int:
+        return message[1], message[2], message[3]
+    raise ConnectionLostError(f"the other end does not speak MessagePack-RPC; it said {str(message)[:200]!r}")
+
+
+def given(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that were given: None is every option's default and does not travel."""
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def check_size(method: str, size: int) -> None:
+    """Refuse here what the other end would close the connection for."""
+    if size > MESSAGE_MAX_BYTES:
+        raise RequestTooLargeException(f"a message has at most {MESSAGE_MAX_BYTES} bytes; this {method} has {size}")

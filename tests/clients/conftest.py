@@ -1,0 +1,49 @@
+"""Servers and one function for the tests of clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from faces import FACES, Face
+from servers import stand_in
+
+from engine.sync import connect
+
+SOURCE = """
+import os, time
+
+def handler(event, context):
+    if event == "fail":
+        raise ValueError("asked to")
+    if event == "context":
+        return context.client_context and context.client_context.custom
+    if isinstance(event, dict) and "sleep_s" in event:
+        time.sleep(event["sleep_s"])
+    print("seen", event)
+    return event
+"""
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("code") / "app.py"
+    path.write_text(SOURCE)
+    return path
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Iterator[str]:
+    """Where a server of the whole session serves; it has the function `echo`."""
+    with stand_in(f"unix:{tmp_path_factory.mktemp('sockets')}/s.sock") as where:
+        with connect(where) as client:
+            client.create_function("echo", code=source, handler="app.handler", memory_mb=1769, timeout_s=30)
+        yield where
+
+
+@pytest.fixture(params=FACES)
+def client(request: pytest.FixtureRequest, address: str) -> Iterator[Face]:
+    """A client of that server: blocking, on asyncio, on uvloop."""
+    with FACES[request.param](address) as face:
+        yield face
