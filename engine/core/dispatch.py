@@ -15,6 +15,8 @@ from .._ext.meter import Meter, Quota
 from ..config import LEDGER_RECORDS, LOG_PER_FUNCTION_BYTES, LOG_PER_INVOCATION_BYTES
 from ..model import FunctionConfiguration
 from ..records.book import LogBook
+from ..records.ledger import InvocationLedger
+from ..records.segments import Source
 from ..store.catalog import Catalog
 from .pools import Pool, cpu_share
 from .supervisor import Supervisor
@@ -37,11 +39,18 @@ class Dispatch:
     """Lanes by what callers call them. Any thread may ask; changes come from one thread at a time."""
 
     def __init__(
-        self, catalog: Catalog, supervisor: Supervisor, settings: LaneSettings, *, account_concurrency: int
+        self,
+        catalog: Catalog,
+        supervisor: Supervisor,
+        settings: LaneSettings,
+        ledger: InvocationLedger,
+        *,
+        account_concurrency: int,
     ) -> None:
         self._catalog = catalog
         self._supervisor = supervisor
         self._settings = settings
+        self._ledger = ledger
         self._lock = threading.Lock()
         self._account_concurrency = account_concurrency
         self._account = Quota(account_concurrency, "ConcurrentInvocationLimitExceeded")
@@ -80,6 +89,8 @@ class Dispatch:
             configuration,
             self._reserved.get(configuration.function_name, self._account),
             meter,
+            self._ledger.journal,
+            source=self._ledger.source(_source(configuration)),
             log_limit=LOG_PER_INVOCATION_BYTES,
             spin_us=SPIN_US if spins else 0.0,
             spin_limit=max(1, settings.cpus // 2),
@@ -156,6 +167,18 @@ class Dispatch:
             for pool in self._pools.values():
                 if pool.lane.name == name:
                     repair.charge(pool.lane, self._reserved.get(name, self._account))
+
+
+def _source(configuration: FunctionConfiguration) -> Source:
+    """What the ledger keeps of a configuration."""
+    return Source(
+        configuration.function_name,
+        configuration.version,
+        configuration.architecture,
+        configuration.memory_mb,
+        configuration.ephemeral_storage_mb,
+        configuration.region,
+    )
 
 
 def _runtime_version(runtime: str) -> str:
