@@ -12,6 +12,7 @@ import click
 
 from . import __version__, config, errors
 from ._ext.result import InvokeResult
+from .load.command import bench
 from .model import LogEvent
 from .sandbox import choose
 from .settings import OWN_RUNTIME
@@ -25,6 +26,9 @@ REPEAT_MAX = 1_000_000
 @click.version_option(__version__, prog_name="engine")
 def main() -> None:
     """AWS Lambda as one fast engine for this host."""
+
+
+main.add_command(bench)
 
 
 @main.command()
