@@ -11,9 +11,8 @@ import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from .._ext.lane import Lane
 from .._ext.meter import Meter
@@ -21,18 +20,21 @@ from .._ext.result import InvokeResult
 from ..clock import HostClock
 from ..errors import InvalidParameterValueException
 from ..model import Alias, FunctionConfiguration, LogEvent, LogPage, StoredCode
-from ..records.bill import Bill
+from ..records.bill import Bill, checked_by, checked_month
+from ..records.export import Format, Target, export_segments
+from ..records.ledger import InvocationLedger
 from ..records.prices import PriceList
+from ..records.rollups import By
 from ..records.statistics import BillTable, version_statistics
 from ..settings import OWN_RUNTIME, EngineSettings, usable_cpus
-from ..store.blobs import CodeStore
 from ..store.build import Builder, Progress
-from ..store.catalog import Catalog, Change
+from ..store.catalog import Change
 from ..store.runtime_packages import link_runtime_packages
 from ..store.source import bundle
+from ..store.storage import Storage
 from ..validation import validate_configuration
 from .dispatch import Dispatch, LaneSettings
-from .folders import engine_folder
+from .folders import engine_folder, remove_of_dead_processes
 from .supervisor import Supervisor
 
 Code: TypeAlias = "str | os.PathLike[str] | bytes"
@@ -41,40 +43,59 @@ Done: TypeAlias = Callable[[], None]
 
 
 class Control:
-    """Catalog, code and dispatch of one engine."""
+    """Catalog, code, ledger and dispatch of one engine. `busy` says whether invocations run."""
 
-    def __init__(self, settings: EngineSettings, supervisor: Supervisor) -> None:
+    def __init__(self, settings: EngineSettings, supervisor: Supervisor, *, busy: Callable[[], bool]) -> None:
         self._settings = settings
         self._pid = os.getpid()
+        remove_of_dead_processes()
         self._temporary = None if settings.data_dir else engine_folder()
-        root = Path(settings.data_dir or str(self._temporary)).resolve()
-        self._store = CodeStore(root / "code")
         self._builder = Builder()
-        self.catalog = Catalog(
-            clock=HostClock(),
-            region=settings.region,
-            account_id=settings.account_id,
-            account_concurrency=settings.account_concurrency,
-            retain=self._store.retain,
-        )
-        lanes = LaneSettings(
-            limited_cpu=settings.cpu == "lambda",
-            cpus=usable_cpus(),
-            runtime_packages=link_runtime_packages(root / "runtime"),
-            credentials=settings.credentials,
-        )
+        with ExitStack() as opening:
+            if self._temporary is not None:
+                opening.callback(self._remove_temporary, self._temporary)
+            self._storage = Storage(
+                Path(settings.data_dir or str(self._temporary)),
+                durable=self._temporary is None,
+                clock=HostClock(),
+                region=settings.region,
+                account_id=settings.account_id,
+                account_concurrency=settings.account_concurrency,
+            )
+            opening.callback(self._storage.close)
+            self._store, self.catalog = self._storage.code, self._storage.catalog
+            lanes = LaneSettings(
+                limited_cpu=settings.cpu == "lambda",
+                cpus=usable_cpus(),
+                runtime_packages=link_runtime_packages(self._storage.root / "runtime"),
+                credentials=settings.credentials,
+            )
+            self._ledger_folder = self._storage.root / "ledger" if settings.data_dir else None
+            self.ledger = InvocationLedger(self._ledger_folder, ledger_bytes=settings.ledger_bytes, busy=busy)
+            opening.callback(self.ledger.close)
+            self._held = opening.pop_all()
         self._supervisor = supervisor
-        self.dispatch = Dispatch(self.catalog, supervisor, lanes, account_concurrency=settings.account_concurrency)
+        self.dispatch = Dispatch(
+            self.catalog,
+            supervisor,
+            lanes,
+            self.ledger,
+            account_concurrency=settings.account_concurrency,
+            check_code=self._storage.check_code,
+        )
         self._unused = Meter(0)  # what is counted of a version that was never invoked
-        self._bill = Bill(PriceList.load(), settings.region)
-        self._billed: dict[Lane, tuple[int, int]] = {}
-        supervisor.on_lane_closed = self._charge
 
     def close(self) -> None:
-        """Let the code go; a temporary folder is removed."""
-        self._store.close()
-        if self._temporary is not None and self._pid == os.getpid():
-            shutil.rmtree(self._temporary)
+        """End the ledger, let code and catalog go; a temporary folder is removed.
+
+        Raises ServiceException for records that could not be written.
+        """
+        self._held.close()
+
+    def listening_on(self, socket: str) -> None:
+        """See `Engine.listening_on`."""
+        if self._storage.folder is not None:
+            self._storage.folder.listening_on(socket)
 
     # --- functions ----------------------------------------------------------------------------------------------------
 
@@ -148,6 +169,11 @@ class Control:
         made = self.catalog.update_alias(name, alias, function_version=function_version, description=description)
         return lambda: self._renamed(made)
 
+    def delete_alias(self, name: str, alias: str) -> Done:
+        """Have an alias name nothing any more."""
+        self.catalog.delete_alias(name, alias)
+        return self.dispatch.refresh
+
     def put_function_concurrency(self, name: str, reserved: int) -> Done:
         """Reserve concurrency."""
         self.catalog.put_function_concurrency(name, reserved)
@@ -207,33 +233,30 @@ class Control:
             "limits": [line._asdict() for line in self._supervisor.enforcement()],
         }
 
-    def bill(self, by: Literal["function", "version", "day"]) -> BillTable:
-        """The bill so far."""
-        for pool in self._supervisor.pools:
-            self._charge(pool.lane)
-        return BillTable(tuple(self._bill.lines(by)), self._bill.total())
+    def bill(self, by: By, month: str | None, free_tier: bool) -> BillTable:
+        """The bill up to now. Waits for the disk."""
+        checked_by(by)
+        checked_month(month)
+        self.ledger.flush()
+        sums, _ = self.ledger.rollups.sums(by, month)
+        bill = Bill(PriceList.load(), sums)
+        return BillTable(tuple(bill.lines(by)), bill.total(free_tier=free_tier))
 
-    def _charge(self, lane: Lane) -> None:
-        """Put what a lane has billed since last time on today's bill."""
-        invocations, billed_ms = self._billed.get(lane, (0, 0))
-        if lane.invocations > invocations:
-            configuration = lane.configuration
-            self._bill.add(
-                lane.name,
-                lane.version,
-                datetime.now(UTC).strftime("%Y-%m-%d"),
-                lane.invocations - invocations,
-                lane.billed_ms - billed_ms,
-                configuration.memory_mb,
-                configuration.architecture,
-                configuration.ephemeral_storage_mb,
+    def export_ledger(self, target: Target, format: Format, month: str | None) -> int:
+        """Write the ledger's records up to now. How many."""
+        if self._ledger_folder is None:
+            raise InvalidParameterValueException(
+                "a temporary engine keeps sums, not records: give Engine a data_dir to have a ledger to export"
             )
-        if lane.closed:
-            self._billed.pop(lane, None)
-        else:
-            self._billed[lane] = lane.invocations, lane.billed_ms
+        self.ledger.flush()
+        upto = self.ledger.journal.settled
+        return export_segments(self._ledger_folder, target, format=format, month=month, upto=upto)
 
     # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _remove_temporary(self, folder: Path) -> None:
+        if self._pid == os.getpid():
+            shutil.rmtree(folder)
 
     def _check(self, name: str, given: Mapping[str, Any], layers: int) -> None:
         validate_configuration(function_name=name, layers_count=layers, architecture="x86_64", **given)
