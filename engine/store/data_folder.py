@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import DataFolderInUseError
+from .markers import sync_folder
 
 LOCK_NAME: Final = "engine.lock"
 COMMAND_SHOWN_MAX: Final = 200  # characters of the holder's command line in a message
@@ -28,7 +29,10 @@ class DataFolder:
 
     def __init__(self, path: Path) -> None:
         """Raises `DataFolderInUseError`, which says by whom; `OSError`."""
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in missing:
+            sync_folder(folder.parent)
         self.path = path.resolve()
         self._file = (self.path / LOCK_NAME).open("a+b", buffering=0)
         try:
