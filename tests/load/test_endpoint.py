@@ -17,9 +17,7 @@ def server() -> Iterator[lambda_server.LambdaServer]:
         yield running
 
 
-def test_calls_are_signed_posts_over_connections_that_are_kept(
-    bench: Bench, server: lambda_server.LambdaServer
-) -> None:
+def test_calls_are_signed_and_connections_are_kept(bench: Bench, server: lambda_server.LambdaServer) -> None:
     done = bench("--endpoint", server.url, "echo", "--count", "40", "--concurrency", "2", "--payload", '{"n": 1}')
     assert (done.status, done.document["calls"]["ok"]) == (0, 40)
     assert {(path, event) for path, _, event in server.requests} == {

@@ -98,9 +98,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[st
             running.terminate()
 
 
-def test_an_engine_at_a_socket_is_put_under_load_and_its_cpu_time_is_told(
-    bench: Bench, server: tuple[str, int]
-) -> None:
+def test_an_engine_at_a_socket_is_loaded_and_its_cpu_time_told(bench: Bench, server: tuple[str, int]) -> None:
     address, pid = server
     done = bench("--socket", address, "echo", "--count", "5000", "--concurrency", "16")
     assert (done.status, done.document["calls"]["ok"]) == (0, 5_000)
