@@ -124,7 +124,11 @@ class InvocationLedger:
         if last in tails:
             truncate(last, position.offset)
         if replayed.uses or position != start:
-            self.rollups.add(replayed.uses, position)
+            try:
+                self.rollups.add(replayed.uses, position)
+            except apsw.Error as error:
+                self.rollups.close()
+                raise ServiceException(f"the ledger cannot be opened: {folder / ROLLUPS}: {error}") from error
         for path, damage in replayed.damage:
             told = "cut off" if path == last and damage.is_tail else "left out"
             warnings.warn(
