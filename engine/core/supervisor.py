@@ -115,7 +115,7 @@ class Supervisor:
             outstanding=lane.outstanding,
             ready=lane.ready,
             starting=lane.starting,
-            service_ns=max(lane.service_ns, longest_ns),
+            service_ns=max(lane.service_ns, longest_ns if longest_ns >= INTERVAL_NS else 0.0),  # less may be a lost CPU
             cold_ns=lane.cold_ns,
             cpu_share=self._cpu_share(pool, longest_ns, now_ns),
             cpus=self._cpus,
