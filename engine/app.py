@@ -10,9 +10,10 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from . import config, errors, settings
+from ._ext.lane import Lane
 from ._ext.result import InvokeResult
 from ._ext.scheduler import Scheduler
 from .core.control import Control
@@ -31,6 +32,14 @@ BlockingInvoke: TypeAlias = (
 )
 T = TypeVar("T")
 TICK_S = 0.01
+
+
+class Doorway(NamedTuple):
+    """What a compiled door needs to hand invocations straight to the scheduler, on the engine's own loop."""
+
+    scheduler: Scheduler
+    lane_of: Callable[[str, str | None], Lane]
+    receipt: Callable[[Lane, str], InvokeResult]
 
 
 class Engine:
@@ -213,6 +222,15 @@ class Engine:
 
         return invoke
 
+    def doorway(self) -> Doorway:
+        """For doors whose requests do not pass through `invoke`."""
+        control, scheduler = self._opened(), self._scheduler
+
+        def receipt(lane: Lane, invocation_type: str) -> InvokeResult:
+            return control.receipt(lane, invocation_type, scheduler.new_request_id())
+
+        return Doorway(scheduler, control.dispatch.lane, receipt)
+
     # --- functions ----------------------------------------------------------------------------------------------------
 
     async def create_function(
@@ -344,7 +362,7 @@ class Engine:
         finish = await asyncio.to_thread(call, *arguments)
         return finish()
 
-    def _on_demand(self, lane: Any) -> None:
+    def _on_demand(self, lane: Lane) -> None:
         if not self._drains_on_loop:
             self._loop.call_soon_threadsafe(self._supervisor.demand, lane)
         else:

@@ -39,6 +39,14 @@ class ConnectionLostError(EngineError):
     """
 
 
+class ProtocolError(EngineError):
+    """What came over a socket is no message of the protocol, or breaks one of its bounds."""
+
+
+class AccessDeniedException(EngineError):
+    """A connection did not show the token that this server asks for."""
+
+
 class WaitTimeoutError(EngineError, TimeoutError):
     """A client's `timeout_s` passed. Only the wait ended: the call goes on at the other end."""
 

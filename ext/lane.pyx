@@ -81,26 +81,25 @@ cdef class Lane:
 
     # --- accepting ----------------------------------------------------------------------------------------------------
 
-    cdef int enter(self, const uint8_t* request_id, bytes payload, bytes extra, object waiter, bint wants_tail,
-                   uint64_t since_ns) except -1:
+    cdef int enter(self, const uint8_t* request_id, const char* payload_ptr, Py_ssize_t length, bytes extra,
+                   object waiter, bint wants_tail, uint64_t since_ns) except -1:
         """Put an invocation into a slot and publish it; into `pending` when there is none. 1 when published."""
         cdef int index
         cdef slot_t* slot_ptr
         cdef entry_t* entry_ptr
-        cdef Py_ssize_t length = PyBytes_GET_SIZE(payload)
         cdef Py_ssize_t extra_length = PyBytes_GET_SIZE(extra)
         if self.free_count == 0 or self.poisoned:
-            self.pending.append((PyBytes_FromStringAndSize(<const char*>request_id, 16), payload, extra, waiter,
-                                 wants_tail, since_ns))
+            self.pending.append((PyBytes_FromStringAndSize(<const char*>request_id, 16),
+                                 PyBytes_FromStringAndSize(payload_ptr, length), extra, waiter, wants_tail, since_ns))
             return 0
         index = self.free_slots[self.free_count - 1]
         slot_ptr = slot_at(self.queue.base_ptr, index)
         if length + extra_length <= INLINE_MAX:
-            memcpy(slot_ptr.body, PyBytes_AS_STRING(payload), length)
+            memcpy(slot_ptr.body, payload_ptr, length)
             memcpy(slot_ptr.body + length, PyBytes_AS_STRING(extra), extra_length)
             slot_ptr.in_flags = 0
         else:
-            self.spill(index, payload, extra)
+            self.spill(index, payload_ptr, length, extra)
             slot_ptr.in_flags = IN_SPILLED
         self.free_count -= 1
         if index >= self.used_top:
@@ -125,15 +124,15 @@ cdef class Lane:
             self.poison()
         return 1
 
-    cdef int spill(self, int index, bytes payload, bytes extra) except -1:
+    cdef int spill(self, int index, const char* payload_ptr, Py_ssize_t length, bytes extra) except -1:
         cdef uint64_t offset = SPILL_OFFSET + <uint64_t>index * SPAN
-        cdef int failed = write_all(self.region_fd, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), offset)
+        cdef int failed = write_all(self.region_fd, payload_ptr, length, offset)
         if failed == 0:
             failed = write_all(self.region_fd, PyBytes_AS_STRING(extra), PyBytes_GET_SIZE(extra),
-                               offset + <uint64_t>PyBytes_GET_SIZE(payload))
+                               offset + <uint64_t>length)
         if failed:
             raise OSError(-failed, "cannot place a payload in shared memory: " + os.strerror(-failed))
-        self.spilled_bytes += PyBytes_GET_SIZE(payload) + PyBytes_GET_SIZE(extra)
+        self.spilled_bytes += length + PyBytes_GET_SIZE(extra)
         return 0
 
     cdef bint ring(self) noexcept:
@@ -159,11 +158,12 @@ cdef class Lane:
 
     cdef int pump(self) except -1:
         """Publish what waited for a slot."""
-        cdef bytes request_id
+        cdef bytes request_id, payload
         while self.pending and self.free_count and not self.poisoned:
             request_id, payload, extra, waiter, wants_tail, since_ns = self.pending.popleft()
             try:
-                self.enter(<const uint8_t*>PyBytes_AS_STRING(request_id), payload, extra, waiter, wants_tail, since_ns)
+                self.enter(<const uint8_t*>PyBytes_AS_STRING(request_id), PyBytes_AS_STRING(payload),
+                           PyBytes_GET_SIZE(payload), extra, waiter, wants_tail, since_ns)
             except OSError as error:
                 self.turn_away(waiter, error)
             self.ring()

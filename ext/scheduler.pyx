@@ -17,7 +17,7 @@ import os
 
 from libc.errno cimport errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from engine._ext.environment cimport Waiter
 from engine._ext.kernel cimport monotonic_ns
@@ -64,19 +64,6 @@ cdef bint spin_lane(queue_t* queue_ptr, uint64_t stop_ns, int epoll_fd) noexcept
 
 
 cdef class Scheduler:
-    cdef readonly list active           # lanes with something outstanding or starting
-    cdef public object on_active        # called when there is something to watch over
-    cdef public object on_demand        # called with a lane that wants environments
-    cdef public object new_future, call_soon
-    cdef public bint watched, closed
-    cdef bint lambda_scaling, draining, polling, may_spin, woke
-    cdef readonly int spinning
-    cdef int epoll_fd
-    cdef int pid
-    cdef list parked
-    cdef uint64_t hot_until_ns
-    cdef uint64_t random[2]
-
     def __init__(self, *, bint lambda_scaling, int cpus):
         cdef bytes seed = os.urandom(16)
         self.active = []
@@ -162,8 +149,9 @@ cdef class Scheduler:
         lane.meter.throttles += 1
         raise TooManyRequestsException("Rate Exceeded.", reason=lane.quota.reason)
 
-    cdef int submit(self, Lane lane, bytes payload, bytes extra, object waiter, bint wants_tail) except -1:
-        """Take a lease, put the invocation into its lane, wake whoever should run it. The slot used, or SLOTS."""
+    cdef int submit(self, Lane lane, const char* payload_ptr, Py_ssize_t length, bytes extra, object waiter,
+                    bint wants_tail) except -1:
+        """Take a lease, put the invocation into its lane, wake whoever should run it."""
         cdef uint8_t request_id[16]
         if lane.quota.used >= lane.quota.limit or self.closed or lane.closed:
             self.refuse(lane)
@@ -171,7 +159,7 @@ cdef class Scheduler:
         lane.quota.used += 1
         lane.outstanding += 1
         try:
-            lane.enter(request_id, payload, extra, waiter, wants_tail, monotonic_ns())
+            lane.enter(request_id, payload_ptr, length, extra, waiter, wants_tail, monotonic_ns())
         except BaseException:
             lane.quota.used -= 1
             lane.outstanding -= 1
@@ -223,30 +211,43 @@ cdef class Scheduler:
         """
         cdef Waiter waiter
         cdef object future
-        cdef uint64_t now_ns
-        cdef bint inline_ = (self.may_spin and lane.outstanding == 0 and lane.turnaround_ns < NEAR_NS and lane.ready > 0
-                             and lane.free_count > 0 and not self.polling)
+        cdef const char* payload_ptr = PyBytes_AS_STRING(payload)
         if self.pid != os_getpid():
             self.refuse(lane)
-        if not inline_:
-            if not self.polling:
-                store32(&lane.queue.head_ptr.core_asleep, 1)
+        if not self.answers_soon(lane):
             future = self.new_future()
-            self.submit(lane, payload, extra, future, wants_tail)
+            self.post(lane, payload_ptr, PyBytes_GET_SIZE(payload), extra, future, wants_tail, False)
             return future
         waiter = Waiter()
-        store32(&lane.queue.head_ptr.core_asleep, 0)
-        self.submit(lane, payload, extra, waiter, wants_tail)
-        now_ns = monotonic_ns()
-        with nogil:
-            spin_lane(&lane.queue, now_ns + <uint64_t>(lane.turnaround_ns * 2) + 5000, -1)
-        lane.drain(BUDGET)
+        self.post(lane, payload_ptr, PyBytes_GET_SIZE(payload), extra, waiter, wants_tail, True)
         if waiter.result is not None:
             return waiter.result
         future = self.new_future()
         waiter.forward = future
-        self.start_polling()
         return future
+
+    cdef bint answers_soon(self, Lane lane) noexcept:
+        """Whether a lone answer is so near that waiting for it on the loop beats going back to the loop."""
+        return (self.may_spin and lane.outstanding == 0 and lane.turnaround_ns < NEAR_NS and lane.ready > 0
+                and lane.free_count > 0 and not self.polling)
+
+    cdef int post(self, Lane lane, const char* payload_ptr, Py_ssize_t length, bytes extra, object waiter,
+                  bint wants_tail, bint waits) except -1:
+        """Accept an invocation on the loop's thread. With `waits` look for its answer for a moment, here and now."""
+        cdef uint64_t stop_ns
+        if not waits:
+            if not self.polling:
+                store32(&lane.queue.head_ptr.core_asleep, 1)
+            return self.submit(lane, payload_ptr, length, extra, waiter, wants_tail)
+        store32(&lane.queue.head_ptr.core_asleep, 0)
+        self.submit(lane, payload_ptr, length, extra, waiter, wants_tail)
+        stop_ns = monotonic_ns() + <uint64_t>(lane.turnaround_ns * 2) + 5000
+        with nogil:
+            spin_lane(&lane.queue, stop_ns, -1)
+        lane.drain(BUDGET)
+        if lane.outstanding:
+            self.start_polling()
+        return 0
 
     cdef int start_polling(self) except -1:
         if not self.polling:
@@ -303,7 +304,7 @@ cdef class Scheduler:
         if self.pid != os_getpid():
             self.refuse(lane)
         store32(&lane.queue.head_ptr.core_asleep, 0 if not self.draining and self.spins(lane) else 1)
-        self.submit(lane, payload, extra, waiter, wants_tail)
+        self.submit(lane, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), extra, waiter, wants_tail)
         while waiter.result is None and waiter.error is None:
             if self.draining:
                 self.park(waiter)

@@ -16,6 +16,7 @@ from .pools import Pool
 from .zygotes import ZygoteLink, readable
 
 ORDERS_IN_FLIGHT = 16  # more wait here: the socket's queue, and descriptors in flight, are bounded by the host
+BARREN_MAX = 3  # zygotes in a row that end before they fork anything; then those who wait are told
 PIPE_BYTES = 262_144
 KILLED = signal.SIGKILL  # as a status of waitpid(2)
 
@@ -48,6 +49,7 @@ class Births:
         self._last_key = 0
         self._backlog: deque[Order] = deque()
         self._in_flight: set[int] = set()
+        self._barren = 0
         self.zygote = ZygoteLink(self._on_reply)
 
     def knows(self, environment: Environment) -> bool:
@@ -75,6 +77,11 @@ class Births:
             self._in_flight.add(key)
             try:
                 self.zygote.order(order.pool.order(order.environment, key), order.theirs)
+            except ConnectionError:  # the zygote has died, and word of that is on its way: its successor gets this
+                del self._by_key[key]
+                self._in_flight.remove(key)
+                self._backlog.appendleft(order)
+                return
             except OSError as error:
                 self._not_forked(key, str(error))
 
@@ -87,6 +94,7 @@ class Births:
             self._not_forked(reply["failed"], reply["error"])
 
     def _forked(self, key: int, pid: int, pidfd: int) -> None:
+        self._barren = 0
         environment = self._landed(key).environment
         environment.pid, environment.pidfd = pid, pidfd
         environment.cell.attach(pid)
@@ -122,12 +130,24 @@ class Births:
         """The zygote is gone, and the kernel ends what it forked: all of it has ended, then start another."""
         self.zygote.close()
         self.zygote = ZygoteLink(self._on_reply)
+        self._barren += 1
+        hopeless = "the interpreter that forks environments ends at once, time and again"
         for key, order in list(self._by_key.items()):
             self._landed(key)
             if order.environment.pidfd >= 0:
                 send_kill(order.environment.pidfd)
                 readable(order.environment.pidfd, 1.0)
+            elif self._barren > BARREN_MAX:
+                self._not_forked(key, hopeless)
+                continue
             self._ended(key, KILLED)
+        for _ in range(len(self._backlog) if self._barren > BARREN_MAX else 0):
+            order = self._backlog.popleft()
+            for fd in order.ours:
+                os.close(fd)
+            self._known.discard(order.environment)
+            self._on_failed(order.pool, order.environment, hopeless)
+        self._send()
 
     def close(self) -> None:
         """End the zygote and every environment, and give back all that they used."""

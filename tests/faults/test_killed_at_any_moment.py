@@ -10,6 +10,9 @@ import gc
 import os
 import random
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -24,6 +27,8 @@ import uvloop
 from doors import DOORS, ONE_VCPU_MB, Door, Function, environment_pids, watched, zygote_pid
 
 from engine import InvokeResult
+from engine.core import zygotes
+from engine.errors import ServiceException
 
 CODE = Path(__file__).parent / "code"
 CHAOS_S = float(os.environ.get("ENGINE_CHAOS_S", "5"))
@@ -182,6 +187,25 @@ def test_a_zygote_killed_over_and_over_under_load_loses_no_call(hostile: Functio
         assert result.json() == {"n": 1} or result.json()["errorType"] == "Runtime.ExitError"
     assert hostile({"n": 3}).json() == {"n": 3}
     assert hostile.stats()["concurrency"] == 0
+
+
+@pytest.mark.parametrize("holds_socket", [False, True], ids=["before-the-order", "after-the-order"])
+def test_zygotes_that_keep_ending_are_told_to_those_who_wait(
+    hostile: Function, door: Door, monkeypatch: pytest.MonkeyPatch, holds_socket: bool
+) -> None:
+    def ends_at_once(theirs: socket.socket) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", "raise SystemExit(3)"]
+        fds = (theirs.fileno(),) if holds_socket else ()
+        return subprocess.Popen(command, stderr=subprocess.PIPE, pass_fds=fds)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(zygotes, "_spawn", ends_at_once)
+        with watched(zygote_pid(door)) as wait_gone:
+            os.kill(zygote_pid(door), signal.SIGKILL)
+            wait_gone()
+        with pytest.raises(ServiceException, match="ends at once, time and again"):
+            hostile(1)
+    assert hostile(2).json() == 2  # the interpreter is whole again, and so is the function
 
 
 def test_an_environment_killed_while_idle_costs_nobody_an_error(hostile: Function, neighbour: Function) -> None:

@@ -49,9 +49,9 @@ cdef class Lane:
     cdef int free_count, used_top
     cdef uint64_t spilled_bytes
 
-    cdef int spill(self, int index, bytes payload, bytes extra) except -1
-    cdef int enter(self, const uint8_t* request_id, bytes payload, bytes extra, object waiter, bint wants_tail,
-                   uint64_t since_ns) except -1
+    cdef int spill(self, int index, const char* payload_ptr, Py_ssize_t length, bytes extra) except -1
+    cdef int enter(self, const uint8_t* request_id, const char* payload_ptr, Py_ssize_t length, bytes extra,
+                   object waiter, bint wants_tail, uint64_t since_ns) except -1
     cdef bint ring(self) noexcept
     cdef int drain(self, int budget) except -1
     cdef int drain_environment(self, Environment env, int budget) except -1

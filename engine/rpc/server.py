@@ -1,0 +1,267 @@
+"""F5: listens on sockets and gives each client a connection. What a connection does with bytes is compiled.
+
+Trust. A unix socket is the user's own: mode 0600, and the kernel says whose process is at the other end; only this
+user's and root's are let in. Over TCP there is TLS, and a token before anything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hmac
+import logging
+import os
+import socket
+import ssl
+import stat
+import struct
+from typing import Any, Final
+
+import msgpack
+
+from .. import errors
+from .._ext.connection import Connection, Exchange
+from ..app import Engine, encode_extra, too_large
+from ..wire.values import error_as_map
+from . import methods
+from .uploads import Uploads
+
+CONNECTIONS_MAX: Final = 10_000  # open at once; one more is closed at once
+AUTHENTICATION_S: Final = 10.0  # how long a client has to show its token
+WRITE_BUFFER_BYTES: Final = 1 << 20  # answers a client has not taken: above, nothing more is read from it
+BACKLOG: Final = 4_096
+OPTIONS: Final = frozenset({"qualifier", "invocation_type", "client_context", "log_tail"})
+INVOCATION_TYPES: Final = ("RequestResponse", "Event", "DryRun")
+UNIX_PATH_MAX: Final = 107  # bytes: sockaddr_un of unix(7)
+
+log = logging.getLogger("engine.rpc")
+
+
+class Client(Connection):
+    """A connection that its server knows."""
+
+    def __init__(self, server: Server, *, trusted: bool) -> None:
+        super().__init__(server.exchange, trusted=trusted)
+        self._server = server
+        self._deadline: asyncio.TimerHandle | None = None
+        self.uploads = Uploads()
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        if not self._server.lets_in(self, transport):
+            transport.abort()
+        elif not self.trusted:
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_later(AUTHENTICATION_S, self._end_if_unknown)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self.uploads.close()
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._server.left(self)
+
+    def _end_if_unknown(self) -> None:
+        if not self.trusted:
+            self.close()
+
+
+class Server:
+    """The protocol's side of an engine that is open on the running loop."""
+
+    def __init__(self, engine: Engine, *, token: str | None = None) -> None:
+        self._engine = engine
+        self._token = token
+        door = engine.doorway()
+        self.exchange = Exchange(
+            door.scheduler,
+            lane_of=door.lane_of,
+            control=self._control,
+            options=_options,
+            receipt=door.receipt,
+            error_answer=_error_answer,
+            refusal=too_large,
+        )
+        self._listeners: list[asyncio.Server] = []
+        self._paths: list[tuple[str, int]] = []  # of unix sockets, with the inode that is ours
+        self._clients: set[Client] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()
+        self._closing = False
+
+    # --- listening ----------------------------------------------------------------------------------------------------
+
+    async def listen_unix(self, path: str) -> None:
+        """Serve this user on a unix socket. Raises OSError, EngineError where another process serves there."""
+        listener = _bind_unix(path)
+        self._paths.append((path, os.stat(path).st_ino))
+        loop = asyncio.get_running_loop()
+        make = lambda: Client(self, trusted=True)  # noqa: E731
+        self._listeners.append(await loop.create_unix_server(make, sock=listener, backlog=BACKLOG))
+
+    async def listen_tcp(self, host: str, port: int, tls: ssl.SSLContext) -> int:
+        """Serve whoever has the token, over TLS. The port listened on: port 0 has the system choose."""
+        if not self._token:
+            raise errors.InvalidParameterValueException("serving TCP takes a token, which clients must show")
+        loop = asyncio.get_running_loop()
+        make = lambda: Client(self, trusted=False)  # noqa: E731
+        listener = await loop.create_server(make, host, port, ssl=tls, backlog=BACKLOG)
+        self._listeners.append(listener)
+        return int(listener.sockets[0].getsockname()[1])
+
+    async def close(self, *, within_s: float = 0.0) -> bool:
+        """Take no more clients and requests; wait that long for what runs, then close. Whether all of it ended."""
+        self._closing = True
+        for listener in self._listeners:
+            listener.close()
+        for path, inode in self._paths:
+            if _inode(path) == inode:
+                os.unlink(path)
+        for client in list(self._clients):
+            client.drain()
+        drained = await self._emptied(within_s)
+        for client in list(self._clients):
+            client.close()
+        for task in self._tasks:
+            task.cancel()
+        if not drained:
+            await self._emptied(1.0)
+        return drained
+
+    async def _emptied(self, within_s: float) -> bool:
+        if not self._clients:
+            return True
+        try:
+            await asyncio.wait_for(self._empty.wait(), within_s)
+        except TimeoutError:
+            return False
+        return True
+
+    # --- clients ------------------------------------------------------------------------------------------------------
+
+    def lets_in(self, client: Client, transport: Any) -> bool:
+        """Whether a client that has just come may stay."""
+        self._clients.add(client)
+        self._empty.clear()
+        if self._closing or len(self._clients) > CONNECTIONS_MAX:
+            return False
+        peer = transport.get_extra_info("socket")
+        return peer.family != socket.AF_UNIX or _uid_of(peer) in (os.geteuid(), 0)
+
+    def left(self, client: Client) -> None:
+        """A client is gone."""
+        self._clients.discard(client)
+        if not self._clients:
+            self._empty.set()
+
+    def _control(self, client: Client, number: int | None, method: str, packed: bytes) -> None:
+        """A request that is no `invoke`: it runs as a task of its own; answers come as they are ready."""
+        task = asyncio.get_running_loop().create_task(self._carry_out(client, number, method, packed))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _carry_out(self, client: Client, number: int | None, method: str, packed: bytes) -> None:
+        known = client.trusted
+        try:
+            given = methods.parameters(packed)
+            if method == "authenticate":
+                value: Any = self._authenticate(client, given)
+            elif not known:
+                raise errors.AccessDeniedException(f"{method}: show the token first, with authenticate [token]")
+            else:
+                value = await methods.call(self._engine, client.uploads, method, given)
+            answer = None if number is None else msgpack.packb([1, number, None, value])
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client that asked is told, and only that one
+            if not isinstance(error, errors.EngineError):
+                log.exception("%s failed", method)
+            answer = None if number is None else _error_answer(number, error)
+        client.respond(answer)
+        if not client.trusted:
+            client.close()
+
+    def _authenticate(self, client: Client, given: list[Any]) -> dict[str, Any]:
+        if len(given) != 1 or not isinstance(given[0], str):
+            raise errors.InvalidParameterValueException("authenticate takes [token]")
+        if self._token and not hmac.compare_digest(given[0].encode(), self._token.encode()):
+            raise errors.AccessDeniedException("this is not the server's token")
+        client.trusted = True
+        return {}
+
+
+def _options(packed: bytes) -> tuple[str | None, str, bytes, bool]:
+    """The options of an `invoke`: qualifier, invocation type, what goes beside the event, whether the log is wanted."""
+    try:
+        given = msgpack.unpackb(packed, raw=False)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise errors.InvalidParameterValueException(f"options cannot be read: {error}") from error
+    if not isinstance(given, dict) or not given.keys() <= OPTIONS:
+        raise errors.InvalidParameterValueException(f"options are a map with {', '.join(sorted(OPTIONS))}: {given!r}")
+    qualifier, kind = given.get("qualifier"), given.get("invocation_type") or "RequestResponse"
+    context, wants_tail = given.get("client_context"), given.get("log_tail") or False
+    if not isinstance(qualifier, str | None) or not isinstance(wants_tail, bool):
+        raise errors.InvalidParameterValueException(f"qualifier is a string, log_tail true or false: {given!r}")
+    if kind not in INVOCATION_TYPES:
+        raise errors.InvalidParameterValueException(f"invocation_type={kind!r}: one of {', '.join(INVOCATION_TYPES)}")
+    if not isinstance(context, str | dict | None):
+        raise errors.InvalidParameterValueException(f"client_context is a map, or base64 of one: {context!r}")
+    return qualifier, kind, b"" if context is None else encode_extra(context), wants_tail
+
+
+def _error_answer(number: int, error: BaseException) -> bytes:
+    answer: bytes = msgpack.packb([1, number, error_as_map(error), None])
+    return answer
+
+
+def _bind_unix(path: str) -> socket.socket:
+    """A listening socket at `path` that only this user can open; one that a dead process left there is replaced."""
+    if len(os.fsencode(path)) > UNIX_PATH_MAX:
+        raise errors.InvalidParameterValueException(
+            f"{path} is too long for a unix socket: {UNIX_PATH_MAX} bytes are allowed"
+        )
+    _clear(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    try:
+        os.fchmod(listener.fileno(), 0o600)  # before bind(2), so that it never appears with more
+        listener.bind(path)
+        os.chmod(path, 0o600)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"cannot listen on {path}: {error.strerror}") from error
+    return listener
+
+
+def _clear(path: str) -> None:
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise errors.EngineError(f"{path} is there and is no socket: choose another path, or remove it")
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError as error:
+            if error.errno != errno.ECONNREFUSED:
+                raise
+        else:
+            raise errors.EngineError(f"process {_peer_of(probe)[0]} serves on {path} already: choose another --socket")
+    os.unlink(path)
+
+
+def _peer_of(peer: socket.socket) -> tuple[int, int, int]:
+    """Pid, uid and gid of the process at the other end, as the kernel knows them."""
+    pid, uid, gid = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return pid, uid, gid
+
+
+def _uid_of(peer: socket.socket) -> int:
+    return _peer_of(peer)[1]
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return -1
