@@ -1,30 +1,79 @@
-"""`python -m benchmarks`: this engine beside process pools, in interleaved rounds, as a table of ratios."""
+"""`python -m benchmarks [pools]`: this engine beside process pools; `… peers`: beside servers and runtimes."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
 
 from . import contenders, source_tree
 
-PLAIN_WIDTH = 150  # columns, where the output is not a terminal
-SMOKE = {"rounds": 1, "seconds": 0.1}
+if TYPE_CHECKING:
+    from .comparison import Comparison
+
+PLAIN_WIDTH: Final = 170  # columns, where the output is not a terminal
+SMOKE: Final = {"rounds": 1, "seconds": 0.1}
+DEFAULT_COMMAND: Final = "pools"
 
 
-@click.command(context_settings={"show_default": True})
-@click.option("--rounds", type=click.IntRange(1, 1_000), default=5, help="Every contender has one turn per round.")
-@click.option("--seconds", type=click.FloatRange(0.01, 60), default=0.5, help="Of one measurement; a turn has four.")
-@click.option("--json", "json_to", metavar="FILE|-", help="Write the whole outcome as JSON; - is standard output.")
-@click.option("--smoke", is_flag=True, help="One round of 0.1 s: shows that everything runs, not how fast.")
-@click.option("--peers", default=contenders.DEFAULT_PEERS, help=f"Among {', '.join(contenders.CONTENDERS)}.")
-def main(rounds: int, seconds: float, json_to: str | None, smoke: bool, peers: str) -> None:
-    """Compares this engine with process pools doing the same work. Exits with 1 where a contender failed."""
+class WithDefault(click.Group):
+    """A group that runs `DEFAULT_COMMAND` where no command is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] != "--help"):
+            args = [DEFAULT_COMMAND, *args]
+        return super().parse_args(ctx, args)
+
+
+def measured_in_rounds(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that every comparison has."""
+    for option in (
+        click.option("--smoke", is_flag=True, help="One round of 0.1 s: shows that everything runs, not how fast."),
+        click.option("--json", "json_to", metavar="FILE|-", help="Write the whole outcome as JSON; - is for stdout."),
+        click.option("--seconds", type=click.FloatRange(0.01, 60), default=0.5, help="Of one measurement."),
+        click.option("--rounds", type=click.IntRange(1, 1_000), default=5, help="Every contender has a turn in each."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(cls=WithDefault)
+def main() -> None:
+    """Compares this engine with others doing the same work. Exits with 1 where a contender failed."""
+
+
+@main.command(context_settings={"show_default": True})
+@measured_in_rounds
+@click.option("--peers", default=contenders.DEFAULT_POOLS, help=f"Among {', '.join(contenders.CONTENDERS)}.")
+def pools(peers: str, **settings: Any) -> None:
+    """Beside process pools; the default. Exits with 1 where a contender failed."""
+    names = [*_names(peers), *contenders.FLOORS]
     source_tree.prefer_built_engine()
+    from .pools import POOLS
+
+    _compare(POOLS, names, **settings)
+
+
+@main.command(context_settings={"show_default": True})
+@measured_in_rounds
+@click.option("--peers", default=contenders.DEFAULT_PEERS, help=f"Among {', '.join(contenders.CONTENDERS)}.")
+def peers(peers: str, **settings: Any) -> None:
+    """Beside Redis, Ray, uvicorn and AWS's runtime client. Exits with 1 where a contender failed."""
+    names = _names(peers)
+    source_tree.prefer_built_engine()
+    from .peers import PEERS
+
+    _compare(PEERS, names, **settings)
+
+
+def _compare(
+    comparison: Comparison, names: list[str], *, rounds: int, seconds: float, smoke: bool, json_to: str | None
+) -> None:
     from .report import as_json, show
     from .rounds import run_rounds
     from .stamp import stamp
@@ -33,10 +82,11 @@ def main(rounds: int, seconds: float, json_to: str | None, smoke: bool, peers: s
     to_stderr = json_to == "-"
     stream = sys.stderr if to_stderr else sys.stdout
     machine, console = stamp(), Console(stderr=to_stderr, width=None if stream.isatty() else PLAIN_WIDTH)
-    outcome = run_rounds(_names(peers), settings["rounds"], settings["seconds"], _say)
+    names = list(dict.fromkeys(names))
+    outcome = run_rounds(names, settings["rounds"], settings["seconds"], comparison.measure, _say)
     if json_to:
-        _write(json_to, json.dumps(as_json(outcome, machine, settings), indent=2))
-    show(outcome, machine, console)
+        _write(json_to, json.dumps(as_json(comparison, outcome, machine, settings), indent=2))
+    show(comparison, outcome, machine, console)
     sys.exit(1 if outcome.failures else 0)
 
 

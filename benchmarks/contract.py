@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import ClassVar, Final, TypeVar
 
+from .cpu import tree_cpu_s
+from .work import check
+
 Ticket = TypeVar("Ticket")
 
 COUNT_MAX: Final = 500_000  # invocations in one measurement, however fast the contender
+WARM_UP_CALLS: Final = 50
 
 
 class NotMeasured(Exception):
@@ -48,6 +52,23 @@ class Contender(ABC):
     def flood(self, outstanding: int, bound: Bound) -> int:
         """Keeps `outstanding` calls in flight until `bound`, waits for the rest; how many were answered."""
         raise NotMeasured(f"{self.name} has no calls in flight")
+
+    def pipeline(self, outstanding: int, bound: Bound) -> int:
+        """As `flood`, over one connection."""
+        raise NotMeasured(f"{self.name} has no connection to hold several calls")
+
+    def own_figures(self, bound: Bound) -> dict[str, float]:
+        """Figures by key that a load client of the contender's own measures."""
+        return {}
+
+    def warm_up(self) -> None:
+        """Calls before anything is measured, each one checked in full."""
+        for _ in range(WARM_UP_CALLS):
+            check(self.call())
+
+    def cpu_s(self) -> float:
+        """CPU seconds so far of every process that serves: all of this tree, unless the caller can be told apart."""
+        return tree_cpu_s()
 
     def timed(self, bound: Bound, pause_s: float = 0.0) -> list[int]:
         """Nanoseconds of calls made one after the other, `pause_s` of quiet before each (not counted)."""

@@ -1,4 +1,4 @@
-"""CPU time of this process and everything below it, including what has already been reaped."""
+"""CPU time of a process and everything below it, including what has already been reaped."""
 
 from __future__ import annotations
 
@@ -23,3 +23,9 @@ def _with_reaped_s(process: psutil.Process) -> float:
     except psutil.NoSuchProcess:
         return 0.0
     return float(times.user + times.system + times.children_user + times.children_system)
+
+
+def service_cpu_s(pid: int) -> float:
+    """As `tree_cpu_s`, of another process that lives and everything below it; all by the kernel's tick."""
+    process = psutil.Process(pid)
+    return sum(_with_reaped_s(each) for each in (process, *process.children(recursive=True)))

@@ -1,11 +1,10 @@
-"""The figures that are measured, which way each is better, and how rounds become one number."""
+"""What a figure is, which way it is better, and how rounds become one number."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,18 +13,7 @@ class Figure:
     title: str
     unit: str
     more_is_better: bool = False
-
-
-FIGURES: Final = (
-    Figure("sequential_p50_us", "one after the other, p50", "µs"),
-    Figure("sequential_p99_us", "one after the other, p99", "µs"),
-    Figure("sequential_cpu_us", "… CPU of all processes, per call", "µs"),
-    Figure("idle_p50_us", "3 ms idle before each call, p50", "µs"),
-    Figure("flood_64_per_s", "64 outstanding", "/s", more_is_better=True),
-    Figure("flood_64_cpu_us", "… CPU of all processes, per call", "µs"),
-    Figure("flood_256_per_s", "256 outstanding", "/s", more_is_better=True),
-    Figure("flood_256_cpu_us", "… CPU of all processes, per call", "µs"),
-)
+    ends_section: bool = False  # a line below it in the table
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .figures import FIGURES, Figure, Spread, times_better
-from .rounds import Outcome
-from .targets import PEER, verdicts
+from .comparison import Comparison, Outcome
+from .figures import Figure, Spread, times_better
 
 FORMAT: Final = 1  # of the JSON object
 MET: Final = {True: Text("met", "green"), False: Text("missed", "bold red"), None: Text("not measured", "yellow")}
@@ -19,73 +18,91 @@ MET: Final = {True: Text("met", "green"), False: Text("missed", "bold red"), Non
 Stamp = dict[str, str | int | list[float]]
 
 
-def as_json(outcome: Outcome, stamp: Stamp, settings: dict[str, Any]) -> dict[str, Any]:
+def as_json(comparison: Comparison, outcome: Outcome, stamp: Stamp, settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "stamp": stamp,
         "settings": settings,
-        "figures": {name: _figures(outcome, name) for name in outcome.turns},
+        "figures": {name: _figures(comparison, outcome, name) for name in outcome.turns},
         "rounds": outcome.turns,
-        "targets": [asdict(verdict) for verdict in verdicts(outcome)],
+        "targets": [asdict(verdict) for verdict in comparison.verdicts(outcome)],
         "failures": outcome.failures,
     }
 
 
-def _figures(outcome: Outcome, name: str) -> dict[str, dict[str, float | None]]:
+def _figures(comparison: Comparison, outcome: Outcome, name: str) -> dict[str, dict[str, float | None]]:
     found: dict[str, dict[str, float | None]] = {}
-    for figure in FIGURES:
+    for figure in comparison.figures:
         spread = outcome.spread(name, figure.key)
         if spread:
-            ratio = _ratio(outcome, figure, spread)
-            found[figure.key] = {**asdict(spread), f"times_better_than_{PEER}": ratio}
+            ratio = _ratio(comparison, outcome, figure, spread)
+            found[figure.key] = {**asdict(spread), f"times_better_than_{comparison.peer}": ratio}
     return found
 
 
-def _ratio(outcome: Outcome, figure: Figure, spread: Spread) -> float | None:
-    peer = outcome.spread(PEER, figure.key)
-    return times_better(figure, spread.median, peer.median) if peer else None
+def _ratio(comparison: Comparison, outcome: Outcome, figure: Figure, spread: Spread) -> float | None:
+    peer = outcome.median(comparison.peer, figure.key)
+    return None if peer is None else times_better(figure, spread.median, peer)
 
 
-def show(outcome: Outcome, stamp: Stamp, console: Console) -> None:
+def show(comparison: Comparison, outcome: Outcome, stamp: Stamp, console: Console) -> None:
     """The ratio table, the targets, what failed, the machine."""
-    console.print(_comparison(outcome))
-    console.print(_targets(outcome))
+    console.print((_contenders_across if comparison.contenders_across else _contenders_down)(comparison, outcome))
+    console.print(_targets(comparison, outcome))
     for name, failure in outcome.failures.items():
         console.print(Text(f"{name} failed: {failure}", "bold red"))
     console.print(Text(" · ".join(f"{key} {value}" for key, value in stamp.items() if value), "dim"))
 
 
-def _comparison(outcome: Outcome) -> Table:
-    table = Table(
-        title="echo of a small JSON object: median over rounds (lowest–highest)",
-        caption="Nx: how many times better than ProcessPoolExecutor in the same run",
-    )
-    table.add_column("")
+def _contenders_across(comparison: Comparison, outcome: Outcome) -> Table:
+    table = _table(comparison)
     for name in outcome.turns:
         table.add_column(outcome.titles[name], justify="right")
-    for figure in FIGURES:
-        cells = [_cell(outcome, name, figure) for name in outcome.turns]
-        table.add_row(f"{figure.title}, {figure.unit}", *cells, end_section=figure.key == "idle_p50_us")
+    for figure in comparison.figures:
+        cells = [_cell(comparison, outcome, name, figure) for name in outcome.turns]
+        table.add_row(f"{figure.title}, {figure.unit}", *cells, end_section=figure.ends_section)
     return table
 
 
-def _cell(outcome: Outcome, name: str, figure: Figure) -> str:
+def _contenders_down(comparison: Comparison, outcome: Outcome) -> Table:
+    table = _table(comparison)
+    for figure in comparison.figures:
+        table.add_column(f"{figure.title}, {figure.unit}", justify="right", no_wrap=False)
+    for name in outcome.turns:
+        cells = [_cell(comparison, outcome, name, figure) for figure in comparison.figures]
+        table.add_row(outcome.titles[name].replace("-\n", "").replace("\n", " "), *cells)
+    return table
+
+
+def _table(comparison: Comparison) -> Table:
+    table = Table(title=comparison.title, caption=comparison.caption)
+    table.add_column("")
+    return table
+
+
+def _cell(comparison: Comparison, outcome: Outcome, name: str, figure: Figure) -> str:
     spread = outcome.spread(name, figure.key)
     if spread is None:
         return "–"
-    ratio = None if name == PEER else _ratio(outcome, figure, spread)
-    better = f"  {ratio:.1f}x" if ratio is not None else ""
+    ratio = None if name == comparison.peer else _ratio(comparison, outcome, figure, spread)
+    better = f"  {_times(ratio)}x" if ratio is not None else ""
     return f"{_number(spread.median)}{better}\n({_number(spread.low)}–{_number(spread.high)})"
 
 
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}" if ratio >= 0.1 else f"{ratio:.1g}"
+
+
 def _number(value: float) -> str:
+    if value >= 1_000_000:
+        return f"{value / 1e6:.2f} M"
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _targets(outcome: Outcome) -> Table:
+def _targets(comparison: Comparison, outcome: Outcome) -> Table:
     table = Table(title="targets")
     for heading in ("what", "target", "measured", ""):
         table.add_column(heading)
-    for verdict in verdicts(outcome):
+    for verdict in comparison.verdicts(outcome):
         table.add_row(verdict.what, verdict.target, verdict.measured, MET[verdict.met])
     return table

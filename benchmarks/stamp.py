@@ -24,7 +24,8 @@ def stamp() -> dict[str, str | int | list[float]]:
         "load_average": [round(load, 2) for load in os.getloadavg()],
         "commit": _commit(),
         "engine": _version("invocation-engine"),
-        **{name: _version(name) for name in ("cython", "uvloop", "orjson", "loky")},
+        **{name: _version(name) for name in ("cython", "uvloop", "orjson", "loky", "uvicorn", "awslambdaric", "ray")},
+        "redis": _redis(),
         "command": " ".join(sys.orig_argv[1:]),
     }
 
@@ -41,6 +42,15 @@ def _version(distribution: str) -> str:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return "not installed"
+
+
+def _redis() -> str:
+    """The version in `Redis server v=7.0.15 sha=…`."""
+    try:
+        told = subprocess.run(["redis-server", "--version"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "not installed"
+    return told.stdout.partition("v=")[2].partition(" ")[0]
 
 
 def _commit() -> str:

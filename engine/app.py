@@ -49,13 +49,15 @@ class Engine:
             await engine.create_function("hello", code="src/", handler="app.handler", runtime="python3.11")
             result = await engine.invoke("hello", {"name": "Ada"})
 
-    data_dir: where code is kept; None is a temporary folder that goes when the engine closes. sandbox: "auto" enforces
-    what this host can, "strict" refuses to start when anything is missing, "off" enforces nothing. scaling: "adaptive"
-    starts an environment when the expected wait exceeds the expected cold start, "lambda" whenever none is free. cpu:
-    "lambda" gives a function CPU in proportion to its memory, "host" as much as there is. account_concurrency:
-    invocations accepted and not answered, over all functions. keep_alive_s: how long an idle environment is kept.
-    strict_runtimes: refuse a python3.N other than the engine's own instead of running it with a warning. credentials:
-    AWS_ACCESS_KEY_ID and its like, for functions to see; nothing of the host's own environment ever is.
+    data_dir: where functions, versions, aliases, reserved concurrency and code are kept: what a method has answered is
+    on disk, and the next engine with this folder has it, however this one ends. One engine at a time. None is a
+    temporary folder that goes when the engine closes. sandbox: "auto" enforces what this host can, "strict" refuses to
+    start when anything is missing, "off" enforces nothing. scaling: "adaptive" starts an environment when the expected
+    wait exceeds the expected cold start, "lambda" whenever none is free. cpu: "lambda" gives a function CPU in
+    proportion to its memory, "host" as much as there is. account_concurrency: invocations accepted and not answered,
+    over all functions. keep_alive_s: how long an idle environment is kept. strict_runtimes: refuse a python3.N other
+    than the engine's own instead of running it with a warning. credentials: AWS_ACCESS_KEY_ID and its like, for
+    functions to see; nothing of the host's own environment ever is.
     """
 
     def __init__(
@@ -100,7 +102,11 @@ class Engine:
         await self.close()
 
     async def open(self) -> None:
-        """Start the interpreter that environments are forked from. Raises WorkerStartError, SandboxUnavailableError."""
+        """Start the interpreter that environments are forked from, and find what `data_dir` holds.
+
+        Raises WorkerStartError, SandboxUnavailableError, DataFolderError for a folder that is damaged,
+        DataFolderInUseError for one that another engine has open.
+        """
         if self._control is not None:
             raise errors.EngineError("this engine is open already")
         self._pid = os.getpid()
@@ -299,6 +305,10 @@ class Engine:
         """`$LATEST` of every function, by name."""
         return list(self._opened().catalog.list_functions())
 
+    async def list_versions(self, name: str) -> list[FunctionConfiguration]:
+        """`$LATEST`, then the published versions in order."""
+        return list(self._opened().catalog.list_versions(name))
+
     async def publish_version(self, name: str, *, description: str | None = None) -> FunctionConfiguration:
         """Freeze `$LATEST` under the next number."""
         return await self._in_thread(self._opened().publish_version, name, description)
@@ -313,9 +323,25 @@ class Engine:
         """Have an alias name another version."""
         return await self._in_thread(self._opened().update_alias, name, alias, function_version, description)
 
+    async def delete_alias(self, name: str, alias: str) -> None:
+        """Delete an alias; that it is not there is no error, as in Lambda."""
+        await self._in_thread(self._opened().delete_alias, name, alias)
+
+    async def get_alias(self, name: str, alias: str) -> Alias:
+        """Raises ResourceNotFoundException."""
+        return self._opened().catalog.get_alias(name, alias)
+
+    async def list_aliases(self, name: str, *, function_version: str | None = None) -> list[Alias]:
+        """By name; only those of `function_version` if it is given."""
+        return list(self._opened().catalog.list_aliases(name, function_version=function_version))
+
     async def put_function_concurrency(self, name: str, reserved: int) -> None:
         """Reserve concurrency of the account's for one function, which is also the most it gets; 0 stops it."""
         await self._in_thread(self._opened().put_function_concurrency, name, reserved)
+
+    async def get_function_concurrency(self, name: str) -> int | None:
+        """What is reserved for a function; None when it shares the unreserved."""
+        return self._opened().catalog.get_function_concurrency(name)
 
     async def delete_function_concurrency(self, name: str) -> None:
         """Give a function's reservation back."""
@@ -345,6 +371,10 @@ class Engine:
     async def bill(self, *, by: Literal["function", "version", "day"] = "function") -> statistics.BillTable:
         """What AWS would charge for everything since the engine opened."""
         return self._opened().bill(by)
+
+    def listening_on(self, socket: str) -> None:
+        """Have an engine that finds this one's `data_dir` in use say where this one can be reached. For doors."""
+        self._opened().listening_on(socket)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 

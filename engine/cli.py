@@ -13,6 +13,7 @@ import click
 from . import __version__, config, errors
 from ._ext.result import InvokeResult
 from .model import LogEvent
+from .rpc.command import serve
 from .sandbox import choose
 from .settings import OWN_RUNTIME
 from .store.entry import find_handler
@@ -25,6 +26,9 @@ REPEAT_MAX = 1_000_000
 @click.version_option(__version__, prog_name="engine")
 def main() -> None:
     """AWS Lambda as one fast engine for this host."""
+
+
+main.add_command(serve)
 
 
 @main.command()

@@ -24,6 +24,14 @@ class SandboxUnavailableError(EngineError):
     """`sandbox="strict"` was asked for and this host cannot enforce all of it."""
 
 
+class DataFolderError(EngineError):
+    """What lies in `data_dir` cannot be used."""
+
+
+class DataFolderInUseError(DataFolderError):
+    """Another engine, in this process or another, has `data_dir` open."""
+
+
 class BuildError(EngineError):
     """The dependencies of a code folder could not be installed."""
 

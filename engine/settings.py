@@ -56,3 +56,12 @@ def default_socket() -> str:
     if runtime:
         return os.path.join(runtime, "engine.sock")
     return "/run/engine.sock" if os.getuid() == 0 else f"/tmp/engine-{os.getuid()}/engine.sock"
+
+
+def default_data_dir() -> str:
+    """Where a service keeps what must outlive it: `/var/lib` for root, else below `$XDG_DATA_HOME`."""
+    if os.getuid() == 0:
+        return "/var/lib/invocation-engine"
+    base = os.environ.get("XDG_DATA_HOME", "")
+    root = base if os.path.isabs(base) else os.path.expanduser("~/.local/share")
+    return os.path.join(root, "invocation-engine")

@@ -55,7 +55,7 @@ class Engine:
         self.close()
 
     def open(self) -> None:
-        """Start the helper thread and the engine. Raises WorkerStartError, SandboxUnavailableError."""
+        """Start the helper thread and the engine; see `engine.Engine.open`."""
         if self._thread is not None:
             raise errors.EngineError("this engine is open already")
         self._pid = os.getpid()
@@ -130,6 +130,10 @@ class Engine:
         """`$LATEST` of every function, by name."""
         return self._wait(self._engine.list_functions())
 
+    def list_versions(self, name: str) -> list[FunctionConfiguration]:
+        """`$LATEST`, then the published versions in order."""
+        return self._wait(self._engine.list_versions(name))
+
     def publish_version(self, name: str, *, description: str | None = None) -> FunctionConfiguration:
         """Freeze `$LATEST` under the next number."""
         return self._wait(self._engine.publish_version(name, description=description))
@@ -146,9 +150,25 @@ class Engine:
             self._engine.update_alias(name, alias, function_version=function_version, description=description)
         )
 
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Delete an alias; that it is not there is no error."""
+        self._wait(self._engine.delete_alias(name, alias))
+
+    def get_alias(self, name: str, alias: str) -> Alias:
+        """Raises ResourceNotFoundException."""
+        return self._wait(self._engine.get_alias(name, alias))
+
+    def list_aliases(self, name: str, *, function_version: str | None = None) -> list[Alias]:
+        """By name; only those of `function_version` if it is given."""
+        return self._wait(self._engine.list_aliases(name, function_version=function_version))
+
     def put_function_concurrency(self, name: str, reserved: int) -> None:
         """Reserve concurrency for one function; 0 stops it."""
         self._wait(self._engine.put_function_concurrency(name, reserved))
+
+    def get_function_concurrency(self, name: str) -> int | None:
+        """What is reserved for a function; None when it shares the unreserved."""
+        return self._wait(self._engine.get_function_concurrency(name))
 
     def delete_function_concurrency(self, name: str) -> None:
         """Give a function's reservation back."""

@@ -31,6 +31,7 @@ cdef extern from * nogil:
         madvise(base, length, MADV_DONTFORK);
         return base;
     }
+    static int flush_file_system(int fd) { return syncfs(fd); }
     static int process_option(int option, unsigned long value) { return prctl(option, value, 0, 0, 0); }
     """
     int PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER
@@ -38,6 +39,7 @@ cdef extern from * nogil:
     void* map_region(int, size_t)
     int munmap(void*, size_t)
     int process_option(int, unsigned long)
+    int flush_file_system(int)
 
 ABI = REGION_ABI
 SLOT_COUNT = SLOTS
@@ -58,6 +60,15 @@ def create_region(str name) -> int:
 def punch(int fd, uint64_t offset, uint64_t length) -> None:
     """Give the pages of a file range back. Raises OSError."""
     if punch_hole(fd, offset, length) != 0:
+        raise OSError(errno, os.strerror(errno))
+
+
+def flush(int fd) -> None:
+    """Wait until everything that was written to the file system of `fd` is on disk (syncfs). Raises OSError."""
+    cdef int failed
+    with nogil:
+        failed = flush_file_system(fd)
+    if failed:
         raise OSError(errno, os.strerror(errno))
 
 

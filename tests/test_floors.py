@@ -34,7 +34,7 @@ DOORS_REACH = WORDS | {room for room, floor in FLOORS.items() if floor == 1} | {
 FORBIDDEN_NAMES = {"util", "utils", "helper", "helpers", "common", "manager", "managers", "misc"}
 LINES_MAX = {".py": 600, ".pyx": 400}
 HEAVY = {
-    *("asyncio", "boto3", "botocore", "click", "concurrent.futures", "email", "http.client", "msgpack", "ssl"),
+    *("apsw", "asyncio", "boto3", "botocore", "click", "concurrent.futures", "email", "http.client", "msgpack", "ssl"),
     *("multiprocessing", "numpy", "psutil", "rich", "simplejson", "sqlite3", "urllib.request", "uvloop"),
 }
 

@@ -14,6 +14,14 @@ CONTENDERS: Final = {
     "ppe-spawn": "process_pool_executor:SpawnExecutor",
     "pool": "multiprocessing_pool:MultiprocessingPool",
     "loky": "loky_executor:LokyExecutor",
+    "engine-socket": "engine_socket:EngineSocket",
+    "redis": "redis_server:RedisServer",
+    "redis-c": "redis_server:RedisOwnClient",
+    "redis-c-64": "redis_server:RedisOwnClientPipelining",
+    "uvicorn": "uvicorn_server:UvicornHello",
+    "uvicorn-pool": "uvicorn_server:UvicornPool",
+    "runtime-api": "runtime_api:RuntimeApi",
+    "ray": "ray_actors:RayActors",
     "eventfd": "eventfd_floor:EventfdFloor",
     "eventfd-work": "eventfd_floor:EventfdWork",
     "eventfd-across": "eventfd_floor:EventfdAcross",
@@ -21,17 +29,20 @@ CONTENDERS: Final = {
 # What a name on the command line stands for, where it is more than itself.
 GROUPS: Final = {"engine": ("engine", "engine-async")}
 FLOORS: Final = ("eventfd", "eventfd-work", "eventfd-across")
-DEFAULT_PEERS: Final = "engine,ppe,pool,loky"
+DEFAULT_POOLS: Final = "engine,ppe,pool,loky"
+DEFAULT_PEERS: Final = "engine-socket,redis,redis-c,redis-c-64,engine,ppe,uvicorn,uvicorn-pool,runtime-api,ray"
 
 
 def chosen(peers: str) -> list[str]:
-    """Contenders for a comma-separated list such as `DEFAULT_PEERS`; the floors are always among them."""
+    """Contenders for a comma-separated list such as `DEFAULT_POOLS`, each once; at least one."""
     names: list[str] = []
     for name in filter(None, (part.strip() for part in peers.split(","))):
         if name not in CONTENDERS:
             raise ValueError(f"no contender is called {name!r}; there are {', '.join(CONTENDERS)}")
         names.extend(GROUPS.get(name, (name,)))
-    return list(dict.fromkeys([*names, *FLOORS]))
+    if not names:
+        raise ValueError(f"no contender is named; there are {', '.join(CONTENDERS)}")
+    return list(dict.fromkeys(names))
 
 
 def load(name: str) -> Contender:

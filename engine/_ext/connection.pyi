@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,7 @@ class Ticket:
     def set_result(self, result: InvokeResult) -> None: ...
     def set_exception(self, error: BaseException) -> None: ...
 
-class Connection:
+class Connection(asyncio.Protocol):
     transport: Any
     peer: Any
     trusted: bool

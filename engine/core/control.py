@@ -25,14 +25,14 @@ from ..records.bill import Bill
 from ..records.prices import PriceList
 from ..records.statistics import BillTable, version_statistics
 from ..settings import OWN_RUNTIME, EngineSettings, usable_cpus
-from ..store.blobs import CodeStore
 from ..store.build import Builder, Progress
-from ..store.catalog import Catalog, Change
+from ..store.catalog import Change
 from ..store.runtime_packages import link_runtime_packages
 from ..store.source import bundle
+from ..store.storage import Storage
 from ..validation import validate_configuration
 from .dispatch import Dispatch, LaneSettings
-from .folders import engine_folder
+from .folders import engine_folder, remove_of_dead_processes
 from .supervisor import Supervisor
 
 Code: TypeAlias = "str | os.PathLike[str] | bytes"
@@ -46,35 +46,50 @@ class Control:
     def __init__(self, settings: EngineSettings, supervisor: Supervisor) -> None:
         self._settings = settings
         self._pid = os.getpid()
+        remove_of_dead_processes()
         self._temporary = None if settings.data_dir else engine_folder()
-        root = Path(settings.data_dir or str(self._temporary)).resolve()
-        self._store = CodeStore(root / "code")
         self._builder = Builder()
-        self.catalog = Catalog(
-            clock=HostClock(),
-            region=settings.region,
-            account_id=settings.account_id,
-            account_concurrency=settings.account_concurrency,
-            retain=self._store.retain,
-        )
-        lanes = LaneSettings(
-            limited_cpu=settings.cpu == "lambda",
-            cpus=usable_cpus(),
-            runtime_packages=link_runtime_packages(root / "runtime"),
-            credentials=settings.credentials,
-        )
+        with ExitStack() as opening:
+            if self._temporary is not None:
+                opening.callback(self._remove_temporary, self._temporary)
+            self._storage = Storage(
+                Path(settings.data_dir or str(self._temporary)),
+                durable=self._temporary is None,
+                clock=HostClock(),
+                region=settings.region,
+                account_id=settings.account_id,
+                account_concurrency=settings.account_concurrency,
+            )
+            opening.callback(self._storage.close)
+            self._store, self.catalog = self._storage.code, self._storage.catalog
+            lanes = LaneSettings(
+                limited_cpu=settings.cpu == "lambda",
+                cpus=usable_cpus(),
+                runtime_packages=link_runtime_packages(self._storage.root / "runtime"),
+                credentials=settings.credentials,
+            )
+            self._held = opening.pop_all()
         self._supervisor = supervisor
-        self.dispatch = Dispatch(self.catalog, supervisor, lanes, account_concurrency=settings.account_concurrency)
+        self.dispatch = Dispatch(
+            self.catalog,
+            supervisor,
+            lanes,
+            account_concurrency=settings.account_concurrency,
+            check_code=self._storage.check_code,
+        )
         self._unused = Meter(0)  # what is counted of a version that was never invoked
         self._bill = Bill(PriceList.load(), settings.region)
         self._billed: dict[Lane, tuple[int, int]] = {}
         supervisor.on_lane_closed = self._charge
 
     def close(self) -> None:
-        """Let the code go; a temporary folder is removed."""
-        self._store.close()
-        if self._temporary is not None and self._pid == os.getpid():
-            shutil.rmtree(self._temporary)
+        """Let code and catalog go; a temporary folder is removed."""
+        self._held.close()
+
+    def listening_on(self, socket: str) -> None:
+        """See `Engine.listening_on`."""
+        if self._storage.folder is not None:
+            self._storage.folder.listening_on(socket)
 
     # --- functions ----------------------------------------------------------------------------------------------------
 
@@ -147,6 +162,11 @@ class Control:
         """Have an alias name another version."""
         made = self.catalog.update_alias(name, alias, function_version=function_version, description=description)
         return lambda: self._renamed(made)
+
+    def delete_alias(self, name: str, alias: str) -> Done:
+        """Have an alias name nothing any more."""
+        self.catalog.delete_alias(name, alias)
+        return self.dispatch.refresh
 
     def put_function_concurrency(self, name: str, reserved: int) -> Done:
         """Reserve concurrency."""
@@ -234,6 +254,10 @@ class Control:
             self._billed[lane] = lane.invocations, lane.billed_ms
 
     # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _remove_temporary(self, folder: Path) -> None:
+        if self._pid == os.getpid():
+            shutil.rmtree(folder)
 
     def _check(self, name: str, given: Mapping[str, Any], layers: int) -> None:
         validate_configuration(function_name=name, layers_count=layers, architecture="x86_64", **given)

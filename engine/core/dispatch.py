@@ -37,15 +37,27 @@ class Dispatch:
     """Lanes by what callers call them. Any thread may ask; changes come from one thread at a time."""
 
     def __init__(
-        self, catalog: Catalog, supervisor: Supervisor, settings: LaneSettings, *, account_concurrency: int
+        self,
+        catalog: Catalog,
+        supervisor: Supervisor,
+        settings: LaneSettings,
+        *,
+        account_concurrency: int,
+        check_code: Callable[[FunctionConfiguration], None],
     ) -> None:
+        """`check_code` raises for a configuration that cannot be run. Reservations come with the catalog."""
         self._catalog = catalog
         self._supervisor = supervisor
         self._settings = settings
         self._lock = threading.Lock()
         self._account_concurrency = account_concurrency
-        self._account = Quota(account_concurrency, "ConcurrentInvocationLimitExceeded")
-        self._reserved: dict[str, Quota] = {}
+        self._check_code = check_code
+        self._reserved = {
+            name: _reserved(record.reserved_concurrency)
+            for name, record in catalog.snapshot.functions.items()
+            if record.reserved_concurrency is not None
+        }
+        self._account = Quota(self._unreserved(), "ConcurrentInvocationLimitExceeded")
         self._pools: dict[tuple[str, str], Pool] = {}
         self._remembered: dict[tuple[str, str | None], Lane] = {}
         self.books: dict[tuple[str, str], tuple[Meter, LogBook]] = {}
@@ -68,6 +80,7 @@ class Dispatch:
         key = configuration.function_name, configuration.version
         pool = self._pools.get(key)
         if pool is None or pool.configuration is not configuration:
+            self._check_code(configuration)
             pool = self._pools[key] = self._open(configuration)
         return pool
 
@@ -141,7 +154,7 @@ class Dispatch:
                 del self.books[key]
             if version is None:
                 self._reserved.pop(name, None)
-                self._account.limit = self._account_concurrency - sum(q.limit for q in self._reserved.values())
+                self._account.limit = self._unreserved()
 
     def reserve(self, name: str, limit: int | None) -> None:
         """Give a function concurrency of its own out of the account's, or give it back (None)."""
@@ -151,11 +164,18 @@ class Dispatch:
             elif name in self._reserved:
                 self._reserved[name].limit = limit
             else:
-                self._reserved[name] = Quota(limit, "ReservedFunctionConcurrentInvocationLimitExceeded")
-            self._account.limit = self._account_concurrency - sum(q.limit for q in self._reserved.values())
+                self._reserved[name] = _reserved(limit)
+            self._account.limit = self._unreserved()
             for pool in self._pools.values():
                 if pool.lane.name == name:
                     repair.charge(pool.lane, self._reserved.get(name, self._account))
+
+    def _unreserved(self) -> int:
+        return self._account_concurrency - sum(quota.limit for quota in self._reserved.values())
+
+
+def _reserved(limit: int) -> Quota:
+    return Quota(limit, "ReservedFunctionConcurrentInvocationLimitExceeded")
 
 
 def _runtime_version(runtime: str) -> str:

@@ -1,4 +1,4 @@
-"""F3: the temporary folder of an engine that was given none, and those of engines that were killed."""
+"""F3: the temporary folder of an engine that was given none, and what killed engines left among temporary files."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ NAME = re.compile(r"invocation-engine-(\d+)-\w+")
 
 
 def engine_folder() -> Path:
-    """A new folder for this process; what engines of processes that are gone left behind is removed first."""
-    parent = Path(tempfile.gettempdir())
-    for folder in parent.iterdir():
-        match = NAME.fullmatch(folder.name)
-        if match and not Path(f"/proc/{match[1]}").exists() and _is_ours(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+    """A new folder for this process."""
     folder = Path(tempfile.mkdtemp(prefix=f"invocation-engine-{os.getpid()}-"))
     folder.chmod(0o755)  # environments may run as other users and read their code here
     return folder
+
+
+def remove_of_dead_processes() -> None:
+    """Remove the folders, those that code was bundled in too, of processes that are gone."""
+    for folder in Path(tempfile.gettempdir()).iterdir():
+        match = NAME.fullmatch(folder.name)
+        if match and not Path(f"/proc/{match[1]}").exists() and _is_ours(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_ours(folder: Path) -> bool:

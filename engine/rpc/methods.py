@@ -35,13 +35,12 @@ METHODS: Final[Mapping[str, str | None]] = {
     "put_function_concurrency": None,
     "delete_function_concurrency": None,
     "get_function_concurrency": "reserved",
-    "logs": "events",
     "stats": None,
     "bill": None,
-    "doctor": "limits",
 }
 UPLOAD: Final = "upload_id"
-NAMES_SHOWN: Final = ", ".join(sorted({*METHODS, "authenticate", "invoke", "ping", "upload"}))
+OTHERS: Final = ("authenticate", "doctor", "invoke", "logs", "ping", "upload")
+NAMES_SHOWN: Final = ", ".join(sorted({*METHODS, *OTHERS}))
 
 
 def parameters(packed: bytes) -> list[Any]:
@@ -63,16 +62,31 @@ async def call(engine: Engine, uploads: Uploads, name: str, given: list[Any]) ->
         return "pong"
     if name == "upload":
         return await uploads.receive(given)
-    if name not in METHODS:
+    if name not in METHODS and name not in OTHERS:
         raise ProtocolError(f"there is no method {name!r}: choose from {NAMES_SHOWN}")
     if len(given) > 1 or not all(isinstance(each, dict) for each in given):
         raise InvalidParameterValueException(f"{name} takes one map of named arguments: [{{…}}]")
-    value = as_map(await _invoked(engine, name, _with_code(dict(given[0]) if given else {}, uploads)))
+    arguments = dict(given[0]) if given else {}
+    if name == "doctor":
+        return {"limits": (await _invoked(engine, "stats", arguments))["limits"]}
+    if name == "logs":
+        return await _logs(engine, arguments)
+    value = as_map(await _invoked(engine, name, _with_code(arguments, uploads)))
     wrapped = METHODS[name]
     return value if wrapped is None else {wrapped: value if value != {} or wrapped != "reserved" else None}
 
 
-async def _invoked(engine: Engine, name: str, arguments: dict[str, Any]) -> object:
+async def _logs(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Events with a cursor; of one request, all there are, and no cursor. `after` is the cursor of the page before."""
+    if arguments.get("request_id") is not None:
+        return {"events": as_map(await _invoked(engine, "logs", arguments)), "cursor": ""}
+    arguments.pop("request_id", None)
+    arguments["cursor"] = arguments.pop("after", None) or ""
+    page: dict[str, Any] = as_map(await _invoked(engine, "logs_after", arguments))
+    return page
+
+
+async def _invoked(engine: Engine, name: str, arguments: dict[str, Any]) -> Any:
     method = getattr(engine, name)
     try:
         inspect.signature(method).bind(**arguments)

@@ -21,7 +21,8 @@ import msgpack
 
 from .. import errors
 from .._ext.connection import Connection, Exchange
-from ..app import Engine, encode_extra, too_large
+from ..app import Engine, encode_extra
+from ..wire.payload import too_large
 from ..wire.values import error_as_map
 from . import methods
 from .uploads import Uploads
@@ -172,7 +173,7 @@ class Server:
             else:
                 value = await methods.call(self._engine, client.uploads, method, given)
             answer = None if number is None else msgpack.packb([1, number, None, value])
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client that asked is told, and only that one
+        except Exception as error:
             if not isinstance(error, errors.EngineError):
                 log.exception("%s failed", method)
             answer = None if number is None else _error_answer(number, error)

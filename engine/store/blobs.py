@@ -8,28 +8,43 @@ bundle it holds a shared lock on that bundle's byte of `root/.lock`, and only wh
 locks are of the open file description (F_OFD_SETLK), so two stores in one process exclude each other too and the
 kernel drops the locks of a process that dies. Byte 0 says "a store is open": who gets it exclusively on opening is
 alone and sweeps away what killed processes left half done.
+
+A durable store outlives its process: a zip is on disk before `put_zip` returns, `markers` says which trees can be
+believed, and `restore` gives the store the references of an earlier life back.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import stat
 import struct
 import tempfile
 import threading
-from collections.abc import Iterator
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Final
 
 from .. import config
-from ..errors import EngineClosedError, InvalidParameterValueException, RequestTooLargeException
+from ..errors import (
+    EngineClosedError,
+    InvalidParameterValueException,
+    InvalidZipFileException,
+    LambdaError,
+    RequestTooLargeException,
+    ServiceException,
+)
 from ..model import StoredCode
-from .unpack import too_big, unpack_zip
+from .markers import SUFFIX, UNSETTLED_MAX, Markers
+from .unpack import bad_zip, too_big, unpack_zip
 
 # A zip that is larger than what it may inflate to, plus names and headers, cannot be in order.
 ARCHIVE_MAX_BYTES: Final = config.UNZIPPED_MAX_BYTES + 67_108_864
@@ -38,14 +53,18 @@ _CHUNK_BYTES: Final = 1 << 20
 _INCOMING: Final = ".incoming-"
 _TRASH: Final = ".trash-"
 _OPEN_BYTE: Final = 0
+_BUNDLE_PART: Final = re.compile(rf"([0-9a-f]{{64}})(\.zip|{re.escape(SUFFIX)})?")
+_DISK_TROUBLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 class CodeStore:
     """Bundles under one folder, each there once however many functions use it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, durable: bool = False) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self.root = root.resolve()
+        self._markers = Markers(self.root) if durable else None
+        self._damaged: dict[str, str] = {}
         self._lock = threading.Lock()
         self._counts: dict[str, int] = {}
         self._unzipped_bytes: dict[str, int] = {}
@@ -59,9 +78,9 @@ class CodeStore:
 
         `bytes` came in a request and may have 52,428,800 bytes (`RequestTooLargeException`); a path stands for an
         upload and is only held to the unzipped limit, of which layers have used `already_bytes`. Raises what
-        `unpack.unpack_zip` raises; nothing is left behind then.
+        `unpack.unpack_zip` raises, and `ServiceException` for a disk that is full or fails; nothing is left then.
         """
-        with self._incoming() as folder:
+        with _disk_trouble_told(self.root), self._incoming() as folder:
             incoming = folder / "bundle.zip"
             digest, size = _keep_request(data, incoming) if isinstance(data, bytes) else _keep_file(data, incoming)
             sha = digest.hex()
@@ -71,6 +90,8 @@ class CodeStore:
             except BaseException:
                 self._count_down(sha)
                 raise
+        if self._markers is not None:
+            self._markers.settle(least=UNSETTLED_MAX)
         encoded = base64.b64encode(digest).decode()
         return StoredCode(encoded, size, self.root / sha, unzipped_bytes=unzipped)
 
@@ -90,12 +111,41 @@ class CodeStore:
         """Let one reference go; the last one of all stores deletes tree and zip. `ValueError` if none is held."""
         self._count_down(stored.root.name)
 
+    def restore(self, references: Iterable[StoredCode]) -> None:
+        """Hold one reference for each of `references`, which an earlier store gave out; no bundle else stays.
+
+        A tree that is missing or cannot be believed is unpacked anew. A bundle for which that fails counts as all
+        others do, and `check` refuses it.
+        """
+        broken: list[str] = []
+        for stored, count in Counter(references).items():
+            sha = stored.root.name
+            self._count_up(sha)
+            self._counts[sha] += count - 1
+            self._unzipped_bytes[sha] = stored.unzipped_bytes
+            if not (self._markers is not None and self._markers.is_whole(sha) and stored.root.is_dir()):
+                broken.append(sha)
+        if broken:
+            self._mend(broken)
+        self._remove_unreferenced()
+
+    def check(self, stored: StoredCode, function_name: str) -> None:
+        """Raises `InvalidZipFileException` for a bundle that `restore` found damaged and nobody has put since."""
+        why = self._damaged.get(stored.root.name)
+        if why is not None:
+            raise InvalidZipFileException(
+                f"The code of {function_name} (CodeSha256 {stored.sha256}) is not usable: {why}. "
+                "Give the function its code again with update_function_code, or delete and create it"
+            )
+
     def references(self, stored: StoredCode) -> int:
         """How many references this store counts."""
         return self._counts.get(stored.root.name, 0)
 
     def close(self) -> None:
         """Drop every lock. What is still referenced stays on disk: a later store with this root finds it."""
+        if self._markers is not None and self._lock_file is not None:
+            self._markers.settle()
         with self._lock:
             if self._lock_file is not None:
                 self._lock_file.close()
@@ -110,7 +160,7 @@ class CodeStore:
             self._counts[sha] = self._counts.get(sha, 0) + 1
 
     def _count_down(self, sha: str) -> None:
-        trash: Path | None = None
+        trash: list[Path] = []
         with self._lock:
             if self._lock_file is None:
                 return
@@ -120,19 +170,18 @@ class CodeStore:
             if self._counts[sha] == 0:
                 del self._counts[sha]
                 trash = self._drop(sha)
-        if trash is not None:
-            shutil.rmtree(trash, ignore_errors=True)
+        _remove(trash)
 
-    def _drop(self, sha: str) -> Path | None:
-        """Give up this store's share of a bundle; the folder to delete if nobody else has one."""
+    def _drop(self, sha: str) -> list[Path]:
+        """Give up this store's share of a bundle; what to delete if nobody else has one. Needs no room on the disk."""
         byte = _byte_of(sha)
-        trash: Path | None = None
+        trash: list[Path] = []
         if self._try_exclusive(byte):
-            trash = Path(tempfile.mkdtemp(prefix=_TRASH, dir=self.root))
-            for path in (self.root / sha, self.root / f"{sha}.zip"):
+            for name in (sha, f"{sha}{SUFFIX}", f"{sha}.zip"):
                 with contextlib.suppress(FileNotFoundError):
-                    path.rename(trash / path.name)
+                    trash.append((self.root / name).rename(self.root / f"{_TRASH}{uuid.uuid4().hex}"))
             self._unzipped_bytes.pop(sha, None)
+            self._damaged.pop(sha, None)
         self._byte_lock(byte, fcntl.F_UNLCK, wait=False)
         return trash
 
@@ -145,10 +194,47 @@ class CodeStore:
                 raise too_big()
         else:
             unzipped = unpack_zip(incoming, incoming.with_name("tree"), already_bytes=already_bytes)
+            if self._markers is not None:
+                _sync(incoming)
             incoming.replace(self.root / f"{sha}.zip")
+            if self._markers is not None:
+                self._markers.unpacking(sha)
+            # The tree comes last: who finds it knows that its zip and its marker are on disk.
             _rename_once(incoming.with_name("tree"), tree)
+            self._damaged.pop(sha, None)
         self._unzipped_bytes[sha] = unzipped
         return unzipped
+
+    def _mend(self, broken: list[str]) -> None:
+        markers_kept = False
+        for sha in broken:
+            try:
+                if self._markers is not None and not markers_kept:
+                    self._markers.unpacking(*broken)
+                    markers_kept = True
+                self._unpack_anew(sha)
+            except (LambdaError, OSError) as error:
+                self._damaged[sha] = f"its tree is missing, and unpacking it anew failed: {error}"
+        if self._markers is not None:
+            self._markers.settle(least=UNSETTLED_MAX)
+
+    def _unpack_anew(self, sha: str) -> None:
+        zipped = self.root / f"{sha}.zip"
+        with self._incoming() as folder:
+            with contextlib.suppress(FileNotFoundError):
+                (self.root / sha).rename(folder / "unbelievable")
+            with zipped.open("rb") as reader:
+                if hashlib.file_digest(reader, "sha256").hexdigest() != sha:
+                    raise bad_zip(f"{zipped} is not what it was")
+            unpack_zip(zipped, folder / "tree")
+            (folder / "tree").rename(self.root / sha)
+
+    def _remove_unreferenced(self) -> None:
+        found = {match[1] for name in os.listdir(self.root) if (match := _BUNDLE_PART.fullmatch(name))}
+        for sha in found - self._counts.keys():
+            with self._lock:
+                trash = self._drop(sha)
+            _remove(trash)
 
     @contextlib.contextmanager
     def _incoming(self) -> Iterator[Path]:
@@ -161,8 +247,7 @@ class CodeStore:
 
     def _sweep(self) -> None:
         for prefix in (_INCOMING, _TRASH):
-            for folder in self.root.glob(f"{prefix}*"):
-                shutil.rmtree(folder, ignore_errors=True)
+            _remove(self.root.glob(f"{prefix}*"))
 
     def _try_exclusive(self, byte: int) -> bool:
         try:
@@ -182,6 +267,19 @@ class CodeStore:
         return self._lock_file
 
 
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def tree_name(sha256: str) -> str:
+    """The folder, in a store's root, of the bundle with this CodeSha256. Raises `ValueError` if it is not one."""
+    return base64.b64decode(sha256, validate=True).hex()
+
+
 def _byte_of(sha: str) -> int:
     """Where in the lock file a bundle's byte is; never `_OPEN_BYTE`. A shared byte would only delay a deletion."""
     return 1 + int(sha[:15], 16)
@@ -193,6 +291,21 @@ def _rename_once(source: Path, target: Path) -> None:
     except OSError:
         if not target.is_dir():  # else another put of the same content was first
             raise
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
+
+
+@contextlib.contextmanager
+def _disk_trouble_told(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_TROUBLE:
+            raise
+        raise ServiceException(f"The code could not be stored in {root}: {error}") from error
 
 
 def _keep_request(data: bytes, target: Path) -> tuple[bytes, int]:

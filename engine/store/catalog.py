@@ -1,11 +1,13 @@
-"""F1: the functions, versions and aliases there are. In memory; looking things up is `snapshot`'s.
+"""F1: the functions, versions and aliases there are. Keeping them is `persistence`'s, looking things up `snapshot`'s.
 
 One lock for writers. Each change makes a new immutable `Snapshot` and puts it in place with one assignment; readers
 take whatever snapshot is there and never wait.
 
 Each configuration in the catalog owns one reference to its code and one to each of its layers. A change gives them
 out as `Change.dropped` for the caller to release; new ones are taken by the `retain` callback under the lock and before
-the snapshot is in place, so that no release on another thread can come between.
+the snapshot is in place, so that no release on another thread can come between. Between the two the change goes to
+disk, where there is one: what is visible will be found again, and what could not be written is neither visible nor
+referred to.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -30,6 +33,7 @@ from ..errors import (
 )
 from ..model import Alias, FunctionConfiguration, StoredCode
 from ..validation import validate_alias_name, validate_description, validate_reserved_concurrency
+from .persistence import Edit, Persistence
 from .snapshot import LATEST, FunctionRecord, Snapshot
 
 CONFIGURATIONS_MAX: Final = 100_000  # functions and published versions together
@@ -74,8 +78,11 @@ class Change:
 class Catalog:
     """All functions of one engine.
 
-    `retain` is called for each bundle in `Change.acquired`, before the change is visible; without it the caller counts
-    these too, as always those in `Change.dropped`. Names are bare names everywhere but in `resolve`.
+    `retain` is called for each bundle in `Change.acquired`, before the change is visible, and `release` for each again
+    if the change fails after all; without them the caller counts these too, as always those in `Change.dropped`.
+    `persistence` is where the catalog comes from and where every change goes; without it all is in memory only. Every
+    method that changes something raises `ServiceException` if that could not be written, and has changed nothing then.
+    Names are bare names everywhere but in `resolve`.
     """
 
     def __init__(
@@ -86,13 +93,20 @@ class Catalog:
         account_id: str = config.ACCOUNT_ID_DEFAULT,
         account_concurrency: int = config.ACCOUNT_CONCURRENCY,
         retain: Callable[[StoredCode], None] | None = None,
+        release: Callable[[StoredCode], None] | None = None,
+        persistence: Persistence | None = None,
     ) -> None:
         self._clock = clock
         self._account_concurrency = account_concurrency
         self._retain = retain
+        self._release = release
+        self._persistence = persistence
         self._lock = threading.Lock()
         self._snapshot = Snapshot(region, account_id)
         self._next_versions: dict[str, int] = {}
+        if persistence is not None:
+            functions, self._next_versions = persistence.load()
+            self._snapshot = Snapshot(region, account_id, functions)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -156,8 +170,9 @@ class Catalog:
             record = self._snapshot.record(name, qualifier)
             if qualifier is not None:
                 return self._delete_version(record, qualifier)
+            change = self._put(name, None, Change(retired=record.all_configurations()))
             self._remember(name, record.next_version)
-            return self._put(name, None, Change(retired=record.all_configurations()))
+            return change
 
     def publish_version(
         self,
@@ -304,10 +319,17 @@ class Catalog:
     def _remember(self, name: str, next_version: int) -> None:
         """Lambda does not reuse version numbers, even of a function that was deleted and made again."""
         if next_version > 1:
+            forgotten = self._forgotten(name)
+            if forgotten is not None:
+                del self._next_versions[forgotten]
             self._next_versions.pop(name, None)
             self._next_versions[name] = next_version
-            if len(self._next_versions) > REMEMBERED_MAX:
-                del self._next_versions[next(iter(self._next_versions))]
+
+    def _forgotten(self, name: str) -> str | None:
+        """Whose number makes room for that of `name`."""
+        if name in self._next_versions or len(self._next_versions) < REMEMBERED_MAX:
+            return None
+        return next(iter(self._next_versions))
 
     def _alias(self, record: FunctionRecord, alias_name: str) -> Alias:
         alias = record.aliases.get(alias_name)
@@ -341,19 +363,31 @@ class Catalog:
         )
 
     def _put(self, name: str, record: FunctionRecord | None, change: Change) -> Change:
-        """Make the change visible: with its references counted, and retained first."""
+        """Make the change visible: with its references counted, and retained and on disk first."""
         functions = dict(self._snapshot.functions)
-        if record is None:
-            del functions[name]
-        else:
+        before = functions.pop(name, None)
+        if record is not None:
             functions[name] = record
         self._check_room(change)
         change = _counted(change)
-        if self._retain is not None:
+        with ExitStack() as undone:
             for code in change.acquired:
-                self._retain(code)
+                if self._retain is not None:
+                    self._retain(code)
+                if self._release is not None:
+                    undone.callback(self._release, code)
+            self._persist(name, before, record)
+            undone.pop_all()
         self._snapshot = Snapshot(self._snapshot.region, self._snapshot.account_id, MappingProxyType(functions))
         return change
+
+    def _persist(self, name: str, before: FunctionRecord | None, after: FunctionRecord | None) -> None:
+        if self._persistence is None:
+            return
+        if after is not None or before is None or before.next_version == 1:
+            self._persistence.write(Edit(name, before, after))
+        else:
+            self._persistence.write(Edit(name, before, after, before.next_version, self._forgotten(name)))
 
     def _check_room(self, change: Change) -> None:
         if change.new is None or change.retired:

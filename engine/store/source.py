@@ -44,7 +44,7 @@ def bundle(
 
 @contextlib.contextmanager
 def _zipped_folder(folder: Path, build: Builder, progress: Progress | None) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="invocation-engine-") as scratch:
+    with tempfile.TemporaryDirectory(prefix=f"invocation-engine-{os.getpid()}-") as scratch:
         with build.packages(folder, progress=progress) as packages:
             folders = [folder] if packages is None else [packages, folder]
             zipped = zip_folders(folders, Path(scratch) / "bundle.zip")

@@ -1,0 +1,79 @@
+"""The comparison with servers and runtimes: its figures, a turn, and the targets of the engine's socket."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from .comparison import Comparison, Outcome, Turn, Verdict
+from .contract import Bound, Contender, NotMeasured
+from .figures import Figure
+from .metering import sequential, throughput
+
+PEER: Final = "redis"
+OURS: Final = "engine-socket"
+IN_FLIGHT: Final = 64
+WARM_UP_SHARE: Final = 0.2  # of a measurement: a shape of traffic is shown to the server before it is measured
+FIGURES: Final = (
+    Figure("sequential_p50_us", "one blocking client, p50", "µs"),
+    Figure("sequential_p99_us", "p99", "µs"),
+    Figure("sequential_cpu_us", "server's CPU per call", "µs"),
+    Figure("in_flight_per_s", "64 clients, one call each", "/s", more_is_better=True),
+    Figure("in_flight_cpu_us", "server's CPU per call", "µs"),
+    Figure("pipelined_per_s", "64 in flight, one connection", "/s", more_is_better=True),
+    Figure("pipelined_cpu_us", "server's CPU per call", "µs"),
+)
+
+
+def measure(contender: Contender, seconds: float) -> Turn:
+    """All figures of one contender that is open."""
+    bound, glance = Bound(seconds), Bound(seconds * WARM_UP_SHARE)
+    turn = contender.own_figures(bound) | sequential(contender, bound)
+    for key, flood in (("in_flight", contender.flood), ("pipelined", contender.pipeline)):
+        try:
+            flood(IN_FLIGHT, glance)
+        except NotMeasured:
+            continue
+        turn.update(throughput(contender, key, partial(flood, IN_FLIGHT, bound)))
+    return turn
+
+
+def verdicts(outcome: Outcome) -> list[Verdict]:
+    return [
+        _latency(outcome, "socket, one blocking client, p50", most=2.0),
+        _rate(outcome, "socket, 64 connections, one in flight each", "in_flight_per_s", least=0.7),
+        _rate(outcome, "socket, pipelined 64 on one connection", "pipelined_per_s", least=2.0),
+    ]
+
+
+def _latency(outcome: Outcome, what: str, *, most: float) -> Verdict:
+    """By the median over rounds and by the best round: the kernel's choice of CPUs alone moves a round tenfold."""
+    target = f"≤ {most}x Redis SET, in the median and the best round"
+    ours, redis = (outcome.spread(name, "sequential_p50_us") for name in (OURS, PEER))
+    if ours is None or redis is None:
+        return Verdict(what, target, "not measured", None)
+    median, best = ours.median / redis.median, ours.low / redis.low
+    medians, bests = f"{ours.median:.1f} / {redis.median:.1f} µs", f"{ours.low:.1f} / {redis.low:.1f} µs"
+    measured = f"{median:.2f}x ({medians}); best {best:.2f}x ({bests})"
+    return Verdict(what, target, measured, max(median, best) <= most)
+
+
+def _rate(outcome: Outcome, what: str, key: str, *, least: float) -> Verdict:
+    """Against Redis with 64 connections and nothing pipelined, whatever the shape of our own traffic."""
+    target = f"≥ {least}x Redis with 64 connections"
+    ours, redis = outcome.median(OURS, key), outcome.median(PEER, "in_flight_per_s")
+    if ours is None or not redis:
+        return Verdict(what, target, "not measured", None)
+    return Verdict(what, target, f"{ours / redis:.2f}x ({ours:,.0f} / {redis:,.0f} per s)", ours >= least * redis)
+
+
+PEERS: Final = Comparison(
+    figures=FIGURES,
+    measure=measure,
+    verdicts=verdicts,
+    peer=PEER,
+    title="echo of a small JSON object: median over rounds (lowest–highest)",
+    caption="Nx: how many times better than Redis SET in the same run. Where the callers are no process apart "
+    "(engine blocking and async, executor, Runtime API, Ray), CPU is that of all processes",
+    contenders_across=False,
+)

@@ -1,0 +1,235 @@
+"""F1: the catalog in a SQLite file: what is written is there after `kill -9` and after a power cut. No rules of Lambda.
+
+Write-ahead log with `synchronous=FULL`: a commit returns once its frames are on disk. `locking_mode=EXCLUSIVE`: the
+data folder has one engine, and without the shared-memory file a full disk is an error, not a signal.
+
+Forking. A host may fork while an engine is open, and its child may end as a whole interpreter, closing everything.
+So the connection never checkpoints by being closed, only by `close`: a child's copy would cut off the log that its
+parent goes on writing. And the lock is held over every fork: no thread is inside SQLite then, whose own locks
+would stay locked in the child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import apsw
+
+from ..errors import DataFolderError, EngineClosedError, ServiceException
+from ..model import Alias, FunctionConfiguration
+from .markers import SUFFIX, sync_folder
+from .persistence import Edit, Saved
+from .rows import Reader, alias_text, configuration_text, read_alias
+from .snapshot import FunctionRecord
+
+SCHEMA_VERSION: Final = 1
+APPLICATION_ID: Final = 0x494E564F  # "INVO", so that another program's file is not taken for ours
+BUSY_MS: Final = 1_000  # for somebody who looks into the file from outside
+
+_TABLES: Final = """
+CREATE TABLE functions(
+    name TEXT PRIMARY KEY, latest TEXT NOT NULL, published TEXT, next_version INTEGER NOT NULL, reserved INTEGER
+) STRICT;
+CREATE TABLE versions(name TEXT, version INTEGER, body TEXT NOT NULL, PRIMARY KEY (name, version)) STRICT;
+CREATE TABLE aliases(name TEXT, alias TEXT, body TEXT NOT NULL, PRIMARY KEY (name, alias)) STRICT;
+CREATE TABLE deleted(position INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, next_version INTEGER NOT NULL) STRICT;
+"""
+_PUT_FUNCTION: Final = """
+INSERT INTO functions VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET
+    latest = excluded.latest, published = excluded.published, next_version = excluded.next_version,
+    reserved = excluded.reserved
+"""
+
+
+class CatalogDb:
+    """See `persistence.Persistence`. Any thread may call."""
+
+    def __init__(self, path: Path, *, code_root: Path) -> None:
+        """Open or make the file. Raises `DataFolderError` for one that is damaged, newer or in use."""
+        self._path = path
+        self._code_root = code_root
+        self._lock = threading.RLock()
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # settings may hold secrets
+        with self._readable():
+            self._connection: apsw.Connection | None = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+            try:
+                self._prepare(self._connection)
+            except BaseException:
+                self._connection.close()
+                raise
+        _hold_over_forks(self)
+
+    def load(self) -> Saved:
+        with self._lock, self._readable():
+            connection = self._opened()
+            try:
+                return Saved(_functions(connection, Reader(self._code_root)), _next_versions(connection))
+            except (KeyError, TypeError, ValueError) as error:
+                raise self._damaged(f"a row says {error!r}") from error
+
+    def write(self, edit: Edit) -> None:
+        with self._lock:
+            connection = self._opened()
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                _apply(connection, edit)
+                connection.execute("COMMIT")
+            except apsw.Error as error:
+                _roll_back(connection)
+                raise ServiceException(
+                    f"{edit.name} was not changed, because {self._path} could not be written: {error}"
+                ) from error
+            except BaseException:
+                _roll_back(connection)
+                raise
+
+    def close(self) -> None:
+        """Close the file, its log folded into it; on a full disk the log stays, as good. Idempotent."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is None:
+                return
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+            connection.close()
+
+    def _prepare(self, connection: apsw.Connection) -> None:
+        connection.set_busy_timeout(BUSY_MS)
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.pragma("locking_mode", "EXCLUSIVE")
+        connection.pragma("journal_mode", "WAL")
+        connection.pragma("synchronous", "FULL")
+        version = connection.pragma("user_version")
+        if version == 0 and connection.pragma("schema_version") == 0:
+            self._create(connection)
+            return
+        if connection.pragma("application_id") != APPLICATION_ID:
+            raise DataFolderError(f"{self._path} is not an engine's catalog: move it away, or give another data_dir")
+        if version > SCHEMA_VERSION:
+            raise DataFolderError(
+                f"{self._path} was written by a newer invocation-engine (its schema is {version}, this one reads "
+                f"{SCHEMA_VERSION}): upgrade invocation-engine, or give another data_dir"
+            )
+        found = connection.pragma("quick_check", 1)
+        if found != "ok":
+            raise self._damaged(str(found))
+
+    def _create(self, connection: apsw.Connection) -> None:
+        """Never beside bundles that an earlier catalog refers to: with that one lost, they would be removed too."""
+        if any(self._code_root.glob(f"*{SUFFIX}")):
+            raise self._damaged(f"it is empty, while {self._code_root} holds code of deployed functions")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(_TABLES)
+        connection.pragma("application_id", APPLICATION_ID)
+        connection.pragma("user_version", SCHEMA_VERSION)
+        connection.execute("COMMIT")
+        sync_folder(self._path.parent)
+
+    def _opened(self) -> apsw.Connection:
+        if self._connection is None:
+            raise EngineClosedError(f"the catalog at {self._path} is closed")
+        return self._connection
+
+    def _damaged(self, why: str) -> DataFolderError:
+        return DataFolderError(
+            f"{self._path} is damaged ({why}): put a copy of it back, or move {self._path.parent} away and deploy again"
+        )
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (apsw.BusyError, apsw.LockedError) as error:
+            raise DataFolderError(f"another program has {self._path} open: close it there") from error
+        except (apsw.NotADBError, apsw.CorruptError) as error:
+            raise self._damaged(str(error)) from error
+        except apsw.Error as error:
+            raise DataFolderError(
+                f"{self._path} cannot be opened ({error}): see to the disk and to who may read it, or give another "
+                "data_dir"
+            ) from error
+
+
+def _functions(connection: apsw.Connection, reader: Reader) -> MappingProxyType[str, FunctionRecord]:
+    versions: dict[str, dict[str, FunctionConfiguration]] = {}
+    for name, version, body in connection.execute("SELECT name, version, body FROM versions ORDER BY name, version"):
+        versions.setdefault(name, {})[str(version)] = reader.configuration(body)
+    aliases: dict[str, dict[str, Alias]] = {}
+    for name, alias, body in connection.execute("SELECT name, alias, body FROM aliases"):
+        aliases.setdefault(name, {})[alias] = read_alias(body)
+    return MappingProxyType(
+        {
+            name: FunctionRecord(
+                reader.configuration(latest),
+                MappingProxyType(versions.get(name, {})),
+                MappingProxyType(aliases.get(name, {})),
+                next_version,
+                reserved,
+                None if published is None else reader.configuration(published),
+            )
+            for name, latest, published, next_version, reserved in connection.execute("SELECT * FROM functions")
+        }
+    )
+
+
+def _next_versions(connection: apsw.Connection) -> dict[str, int]:
+    rows = connection.execute("SELECT name, next_version FROM deleted ORDER BY position")
+    return {str(name): int(next_version) for name, next_version in rows}
+
+
+def _apply(connection: apsw.Connection, edit: Edit) -> None:
+    if edit.after is None:
+        for table in ("functions", "versions", "aliases"):
+            connection.execute(f"DELETE FROM {table} WHERE name = ?", (edit.name,))
+    else:
+        _put_record(connection, edit.name, edit.before, edit.after)
+    if edit.forgotten is not None:
+        connection.execute("DELETE FROM deleted WHERE name = ?", (edit.forgotten,))
+    if edit.next_version is not None:
+        connection.execute("DELETE FROM deleted WHERE name = ?", (edit.name,))
+        connection.execute("INSERT INTO deleted (name, next_version) VALUES (?, ?)", (edit.name, edit.next_version))
+
+
+def _put_record(connection: apsw.Connection, name: str, before: FunctionRecord | None, after: FunctionRecord) -> None:
+    """Only what differs: a function may have thousands of versions."""
+    published = None if after.published is None else configuration_text(after.published)
+    row = (name, configuration_text(after.latest), published, after.next_version, after.reserved_concurrency)
+    connection.execute(_PUT_FUNCTION, row)
+    versions = {} if before is None else before.versions
+    for number in versions.keys() - after.versions.keys():
+        connection.execute("DELETE FROM versions WHERE name = ? AND version = ?", (name, int(number)))
+    for number in after.versions.keys() - versions.keys():  # a version never changes
+        text = configuration_text(after.versions[number])
+        connection.execute("INSERT INTO versions VALUES (?, ?, ?)", (name, int(number), text))
+    aliases = {} if before is None else before.aliases
+    for alias in aliases.keys() - after.aliases.keys():
+        connection.execute("DELETE FROM aliases WHERE name = ? AND alias = ?", (name, alias))
+    for alias, made in after.aliases.items():
+        if aliases.get(alias) is not made:
+            connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?, ?)", (name, alias, alias_text(made)))
+
+
+def _roll_back(connection: apsw.Connection) -> None:
+    if connection.in_transaction:  # SQLite has rolled some failures back by itself
+        connection.execute("ROLLBACK")
+
+
+def _hold_over_forks(database: CatalogDb) -> None:
+    """Python keeps such callbacks for the life of the process, so this one keeps nothing alive."""
+    known = weakref.ref(database._lock)
+
+    def acquire() -> None:
+        if (lock := known()) is not None:
+            lock.acquire()
+
+    def release() -> None:
+        if (lock := known()) is not None:
+            lock.release()
+
+    os.register_at_fork(before=acquire, after_in_parent=release, after_in_child=release)

@@ -1,0 +1,40 @@
+"""F1: the contract between the catalog and whatever keeps it. The file that keeps it on this host is `catalog_db`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from .snapshot import FunctionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One change of one function; None on either side: it was not there, or is not any more.
+
+    `next_version` is remembered for a deleted function, `forgotten` names one for which it no longer is.
+    """
+
+    name: str
+    before: FunctionRecord | None
+    after: FunctionRecord | None
+    next_version: int | None = None
+    forgotten: str | None = None
+
+
+class Saved(NamedTuple):
+    """What a catalog was when it was written last; `next_versions` in the order of deletion."""
+
+    functions: Mapping[str, FunctionRecord]
+    next_versions: dict[str, int]
+
+
+class Persistence(Protocol):
+    """Keeps a catalog. One writer at a time: the catalog calls under its lock."""
+
+    def load(self) -> Saved:
+        """What was written last. Raises `DataFolderError`."""
+
+    def write(self, edit: Edit) -> None:
+        """Return once the edit will be found by every later `load`. Raises `ServiceException`: it was not written."""

@@ -1,0 +1,176 @@
+"""Codecs of the load client: answers are counted right however the stream is cut, and nothing wrong passes as right."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.codecs import TABLE, Http, MessagePackRpc, Resp, WrongAnswerError
+
+PAYLOAD = b'{"key":"value"}'
+ECHO = json.loads(PAYLOAD)
+HTTP_ANSWER = b'HTTP/1.1 200 OK\r\nserver: x\r\nContent-Length: 16\r\n\r\n{"key": "value"}'
+RESULT = {
+    "payload": b'{"key": "value"}', "status_code": 200, "function_error": None, "executed_version": "$LATEST",
+    "request_id": "8f507cfc-5c4e-4c1a-9d5c-6b6f2c9e4d11", "start": "warm", "duration_ms": 0.031, "init_ms": None,
+    "queued_ms": 0.002, "billed_ms": 1, "memory_mb": 1769, "max_memory_mb": 31, "log_tail": None,
+}  # fmt: skip
+
+
+def rpc_answer(number: int, error: object = None, **changes: object) -> bytes:
+    result = None if error else {**RESULT, **changes}
+    return bytes(msgpack.packb([1, MessagePackRpc.FIRST_ID + number, error, result]))
+
+
+def rpc() -> Any:
+    return MessagePackRpc("echo", PAYLOAD, ECHO).dialogue()
+
+
+def resp() -> Any:
+    return Resp(PAYLOAD).dialogue()
+
+
+def http() -> Any:
+    return Http(PAYLOAD, ECHO).dialogue()
+
+
+STREAMS = {
+    "Redis": (resp, [b"+OK\r\n"] * 3),
+    "MessagePack-RPC": (rpc, [rpc_answer(2), rpc_answer(0, start="cold", init_ms=3.25), rpc_answer(1)]),
+    "HTTP": (http, [HTTP_ANSWER] * 3),
+}
+KINDS = pytest.mark.parametrize("kind", STREAMS)
+
+
+@KINDS
+def test_every_cut_of_the_stream_in_two_gives_the_same_count(kind: str) -> None:
+    make, answers = STREAMS[kind]
+    stream, ends = b"".join(answers), [len(b"".join(answers[:n])) for n in range(1, 4)]
+    for cut in range(1, len(stream)):
+        dialogue = make()
+        dialogue.requests(3)
+        first = dialogue.completed(stream[:cut])
+        assert first == sum(end <= cut for end in ends)
+        assert first + dialogue.completed(stream[cut:]) == 3
+
+
+@KINDS
+def test_a_stream_that_comes_byte_by_byte_gives_the_same_count(kind: str) -> None:
+    make, answers = STREAMS[kind]
+    dialogue = make()
+    dialogue.requests(3)
+    stream = b"".join(answers)
+    assert sum(dialogue.completed(stream[n : n + 1]) for n in range(len(stream))) == 3
+
+
+@given(cuts=st.lists(st.integers(1, 700), max_size=12), order=st.permutations(range(5)))
+def test_answers_in_any_order_and_in_any_pieces_are_counted(cuts: list[int], order: list[int]) -> None:
+    dialogue = rpc()
+    dialogue.requests(5)
+    stream = b"".join(rpc_answer(number) for number in order)
+    edges = [0, *sorted({cut for cut in cuts if cut < len(stream)}), len(stream)]
+    assert sum(dialogue.completed(stream[a:b]) for a, b in pairwise(edges)) == 5
+
+
+@KINDS
+def test_more_rounds_than_the_table_has_requests_go_on(kind: str) -> None:
+    make, answers = STREAMS[kind]
+    dialogue, batch = make(), 3 * [0]
+    sent = 0
+    while sent < TABLE + 3:
+        asked = dialogue.requests(len(batch))
+        assert asked
+        numbers = [(sent + n) % TABLE for n in range(len(batch))]
+        stream = b"".join(rpc_answer(n) for n in numbers) if kind == "MessagePack-RPC" else b"".join(answers)
+        assert dialogue.completed(stream) == len(batch)
+        sent += len(batch)
+
+
+@KINDS
+def test_an_answer_without_a_request_is_refused(kind: str) -> None:
+    make, answers = STREAMS[kind]
+    with pytest.raises(WrongAnswerError):
+        make().completed(answers[0])
+
+
+@KINDS
+def test_more_calls_in_flight_than_there_are_ids_are_refused(kind: str) -> None:
+    dialogue = STREAMS[kind][0]()
+    dialogue.requests(TABLE)
+    with pytest.raises(ValueError, match=f"at most {TABLE}"):
+        dialogue.requests(1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (rpc_answer(0, error={"type": "TooManyRequestsException", "message": "Rate Exceeded."}), "no success"),
+        (rpc_answer(1), "no success of a call in flight"),
+        (rpc_answer(0, function_error="Unhandled"), "not a success"),
+        (rpc_answer(0, payload=b'{"key": "other"}'), "not the echo"),
+        (rpc_answer(0, payload=None), "not the echo"),
+        (rpc_answer(0, payload=b"{'key'}"), "not the echo"),
+        (msgpack.packb([0, MessagePackRpc.FIRST_ID, None, RESULT]), "no success"),
+        (msgpack.packb("pong"), "no success"),
+        (b"\xc1", "not MessagePack"),
+    ],
+)
+def test_a_wrong_answer_of_the_engine_is_told(answer: bytes, why: str) -> None:
+    dialogue = rpc()
+    dialogue.requests(1)
+    with pytest.raises(WrongAnswerError, match=why):
+        dialogue.completed(answer)
+
+
+def test_a_payload_other_than_the_first_answers_is_told_though_it_is_not_decoded() -> None:
+    dialogue = rpc()
+    dialogue.requests(2)
+    dialogue.completed(rpc_answer(0))
+    with pytest.raises(WrongAnswerError, match="not the echo"):
+        dialogue.completed(rpc_answer(1, payload=b'{"key": "valve"}'))
+
+
+def test_an_answer_given_twice_is_told() -> None:
+    dialogue = rpc()
+    dialogue.requests(2)
+    with pytest.raises(WrongAnswerError, match="no success of a call in flight"):
+        dialogue.completed(rpc_answer(0) * 2)
+
+
+@pytest.mark.parametrize("answer", [b"-ERR unknown command\r\n", b"+KO\r\n", b":1\r\n"])
+def test_a_wrong_answer_of_redis_is_told(answer: bytes) -> None:
+    dialogue = resp()
+    dialogue.requests(1)
+    with pytest.raises(WrongAnswerError, match=r"not \+OK"):
+        dialogue.completed(answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (HTTP_ANSWER.replace(b"200 OK", b"500 Internal Server Error"), "not 200"),
+        (HTTP_ANSWER.replace(b"Content-Length: 16", b"Transfer-Encoding: chunked"), "not 200 with a content length"),
+        (HTTP_ANSWER.replace(b"value", b"valve"), "not the echo"),
+        (HTTP_ANSWER.replace(b'{"key"', b"{'key'"), "not the echo"),
+    ],
+)
+def test_a_wrong_answer_over_http_is_told(answer: bytes, why: str) -> None:
+    dialogue = http()
+    dialogue.requests(1)
+    with pytest.raises(WrongAnswerError, match=why):
+        dialogue.completed(answer)
+
+
+def test_requests_are_what_the_protocols_say() -> None:
+    assert resp().requests(1) == b'*3\r\n$3\r\nSET\r\n$8\r\nkey:0000\r\n$15\r\n{"key":"value"}\r\n'
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(rpc().requests(2))
+    first = MessagePackRpc.FIRST_ID
+    assert list(unpacker) == [[0, first + n, "invoke", ["echo", PAYLOAD]] for n in range(2)]
+    assert http().requests(1).endswith(b"Content-Length: 15\r\n\r\n" + PAYLOAD)
