@@ -18,8 +18,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import repeat
-from typing import Any
 
 from ..errors import ConnectionLostError
 from ..wire.messages import READ_BYTES
@@ -134,9 +134,9 @@ class TlsChannel(Channel):
 
     def settle(self) -> None:
         with self._session:
-            plain: Any = map(self._feed, map(self._tls.read, repeat(READ_BYTES)))
+            plain: Iterator[bytes] = iter(partial(self._tls.read, READ_BYTES), b"")  # empty when the session has ended
             try:
-                for _ in plain:
+                for _ in map(self._feed, plain):
                     pass
             except ssl.SSLWantReadError:
                 pass  # that was all
