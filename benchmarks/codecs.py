@@ -15,6 +15,7 @@ import msgpack
 
 TABLE: Final = 4_096  # requests prepared, and the most that may be in flight on one connection
 FULLY_EVERY: Final = 64
+LENGTH_BYTES: Final = 5  # of the longest header of a binary value; of a shorter one it takes in the key's last letters
 SHOWN_BYTES: Final = 200  # of an answer, in an error
 REST_MAX_BYTES: Final = 1 << 20  # of an answer that does not end
 
@@ -146,14 +147,15 @@ class RpcDialogue(_Said):
         return count
 
     def _check_fully(self, message: bytes) -> bytes:
-        """The payload as it stands in the message."""
+        """The payload as it stands in the message, with the length before it in whichever form the server chose."""
         result: Any = msgpack.unpackb(message)[3]
         if not isinstance(result, dict) or result.get("function_error") is not None:
             raise _wrong("not a success", message)
         payload = result.get("payload")
         if not isinstance(payload, bytes) or not _is_json(payload, self._echo):
             raise _wrong("not the echo", message)
-        return bytes(msgpack.packb(payload))
+        at = message.index(payload)
+        return message[at - LENGTH_BYTES : at + len(payload)]
 
 
 class Http:

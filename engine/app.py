@@ -22,6 +22,8 @@ from .core.scaling import Scaling
 from .core.supervisor import Supervisor
 from .model import Alias, FunctionConfiguration, LogEvent, LogPage
 from .records import statistics
+from .records.export import Format, Target
+from .records.rollups import By
 from .sandbox.choose import choose
 from .store.build import Progress
 from .wire.payload import encode_payload, too_large
@@ -49,15 +51,16 @@ class Engine:
             await engine.create_function("hello", code="src/", handler="app.handler", runtime="python3.11")
             result = await engine.invoke("hello", {"name": "Ada"})
 
-    data_dir: where functions, versions, aliases, reserved concurrency and code are kept: what a method has answered is
-    on disk, and the next engine with this folder has it, however this one ends. One engine at a time. None is a
-    temporary folder that goes when the engine closes. sandbox: "auto" enforces what this host can, "strict" refuses to
-    start when anything is missing, "off" enforces nothing. scaling: "adaptive" starts an environment when the expected
-    wait exceeds the expected cold start, "lambda" whenever none is free. cpu: "lambda" gives a function CPU in
-    proportion to its memory, "host" as much as there is. account_concurrency: invocations accepted and not answered,
-    over all functions. keep_alive_s: how long an idle environment is kept. strict_runtimes: refuse a python3.N other
-    than the engine's own instead of running it with a warning. credentials: AWS_ACCESS_KEY_ID and its like, for
-    functions to see; nothing of the host's own environment ever is.
+    data_dir: where functions, versions, aliases, reserved concurrency, code and the ledger are kept: what a method has
+    answered is on disk, and the next engine with this folder has it, however this one ends. One engine at a time. None
+    is a temporary folder that goes when the engine closes. sandbox: "auto" enforces what this host can, "strict"
+    refuses to start when anything is missing, "off" enforces nothing. scaling: "adaptive" starts an environment when
+    the expected wait exceeds the expected cold start, "lambda" whenever none is free. cpu: "lambda" gives a function
+    CPU in proportion to its memory, "host" as much as there is. account_concurrency: invocations accepted and not
+    answered, over all functions. keep_alive_s: how long an idle environment is kept. strict_runtimes: refuse a
+    python3.N other than the engine's own instead of running it with a warning. credentials: AWS_ACCESS_KEY_ID and its
+    like, for functions to see; nothing of the host's own environment ever is. ledger_bytes: how much of the ledger's
+    records is kept in data_dir, after which the oldest go; sums and bill stay for ever.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Engine:
         account_id: str = config.ACCOUNT_ID_DEFAULT,
         strict_runtimes: bool = False,
         credentials: Mapping[str, str] | None = None,
+        ledger_bytes: int = config.LEDGER_BYTES,
         progress: Progress | None = None,
     ) -> None:
         self._settings = settings.EngineSettings(
@@ -86,6 +90,7 @@ class Engine:
             account_id=account_id,
             strict_runtimes=strict_runtimes,
             credentials=dict(credentials or {}),
+            ledger_bytes=ledger_bytes,
         )
         self._progress = progress
         self._control: Control | None = None
@@ -140,7 +145,7 @@ class Engine:
             )
             opened.callback(self._supervisor.close)
             self._supervisor.births.zygote.wait_ready()
-            self._control = Control(self._settings, self._supervisor)
+            self._control = Control(self._settings, self._supervisor, busy=lambda: self._scheduler.watched)
             opened.pop_all()
 
     async def close(self) -> None:
@@ -368,9 +373,23 @@ class Engine:
         """Counts, durations and environments per function and version: see `records/statistics.py` for the fields."""
         return self._opened().stats(name)
 
-    async def bill(self, *, by: Literal["function", "version", "day"] = "function") -> statistics.BillTable:
-        """What AWS would charge for everything since the engine opened."""
-        return self._opened().bill(by)
+    async def bill(
+        self, *, by: By = "function", month: str | None = None, free_tier: bool = False
+    ) -> statistics.BillTable:
+        """What AWS would charge, current to the invocation: for all that `data_dir` has ever seen, or for one month.
+
+        by: "function", "version" or "day" (UTC). month: such as "2026-11". free_tier: take each month's off the total.
+        Raises InvalidParameterValueException, and ServiceException when the ledger's disk fails.
+        """
+        return await asyncio.to_thread(self._opened().bill, by, month, free_tier)
+
+    async def export_ledger(self, path_or_file: Target, format: Format = "csv", month: str | None = None) -> int:
+        """Write every record that is kept, or one month's, as CSV or Parquet; how many.
+
+        path_or_file: a path, or an open file: of text for CSV, of bytes for Parquet, which needs pyarrow. Columns:
+        `records/export.py`. Raises InvalidParameterValueException, and ServiceException when the ledger's disk fails.
+        """
+        return await asyncio.to_thread(self._opened().export_ledger, path_or_file, format, month)
 
     def listening_on(self, socket: str) -> None:
         """Have an engine that finds this one's `data_dir` in use say where this one can be reached. For doors."""
@@ -399,6 +418,8 @@ class Engine:
             self._supervisor.demand(lane)
 
     def _on_active(self) -> None:
+        if self._control is not None:
+            self._control.ledger.wake()
         if self._drains_on_loop:
             self._watch()
         else:

@@ -12,6 +12,7 @@ import click
 
 from . import __version__, config, errors
 from ._ext.result import InvokeResult
+from .load.command import bench
 from .model import LogEvent
 from .rpc.command import serve
 from .sandbox import choose
@@ -29,6 +30,7 @@ def main() -> None:
 
 
 main.add_command(serve)
+main.add_command(bench)
 
 
 @main.command()

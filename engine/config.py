@@ -35,4 +35,5 @@ ENVIRONMENTS_MAX: Final = 1_000  # of one function version; Lambda starts at mos
 KEEP_ALIVE_S: Final = 600.0
 LOG_PER_INVOCATION_BYTES: Final = 1_048_576
 LOG_PER_FUNCTION_BYTES: Final = 16_777_216
+LEDGER_BYTES: Final = 1_073_741_824  # of the ledger's segments on disk; the sums stay for ever
 LEDGER_RECORDS: Final = 65_536  # kept in memory per function version; older ones live on in the totals

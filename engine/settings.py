@@ -12,6 +12,7 @@ from .errors import InvalidParameterValueException
 OWN_RUNTIME: Final = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 CHOICES: Final = {"sandbox": ("auto", "strict", "off"), "scaling": ("adaptive", "lambda"), "cpu": ("lambda", "host")}
 CONCURRENCY_MAX: Final = 10_000_000
+LEDGER_LEAST_BYTES: Final = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class EngineSettings:
     account_id: str
     strict_runtimes: bool
     credentials: dict[str, str]
+    ledger_bytes: int
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -40,6 +42,10 @@ class EngineSettings:
             )
         if not self.keep_alive_s >= 0:
             raise InvalidParameterValueException(f"keep_alive_s={self.keep_alive_s}: give seconds, 0 or more")
+        if self.ledger_bytes < LEDGER_LEAST_BYTES:
+            raise InvalidParameterValueException(
+                f"ledger_bytes={self.ledger_bytes}: give at least {LEDGER_LEAST_BYTES:,}"
+            )
 
 
 def usable_cpus() -> int:

@@ -18,6 +18,8 @@ from . import app, errors
 from ._ext.result import InvokeResult
 from .client.blocking import connect
 from .model import Alias, FunctionConfiguration, LogEvent, LogPage
+from .records.export import Format, Target
+from .records.rollups import By
 from .records.statistics import BillTable
 
 __all__ = ["Engine", "connect"]
@@ -190,9 +192,13 @@ class Engine:
         """Counts, durations and environments per function and version."""
         return self._wait(self._engine.stats(name))
 
-    def bill(self, *, by: Literal["function", "version", "day"] = "function") -> BillTable:
-        """What AWS would charge for everything since the engine opened."""
-        return self._wait(self._engine.bill(by=by))
+    def bill(self, *, by: By = "function", month: str | None = None, free_tier: bool = False) -> BillTable:
+        """What AWS would charge; see `engine.Engine.bill`."""
+        return self._wait(self._engine.bill(by=by, month=month, free_tier=free_tier))
+
+    def export_ledger(self, path_or_file: Target, format: Format = "csv", month: str | None = None) -> int:
+        """Write the ledger's records as CSV or Parquet; see `engine.Engine.export_ledger`."""
+        return self._wait(self._engine.export_ledger(path_or_file, format, month))
 
     def _run_loop(self, started: threading.Event) -> None:
         loop = self._loop = uvloop.new_event_loop()

@@ -13,6 +13,7 @@ from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from engine._ext.environment cimport Environment, cut_text, drain_pipe
 from engine._ext.kernel cimport monotonic_ns, read_all, write_all
+from engine._ext.journal cimport Journal
 from engine._ext.layout cimport *
 from engine._ext.meter cimport Meter, Quota, record_t
 from engine._ext.queue cimport *
@@ -27,8 +28,8 @@ cdef enum:
 
 
 cdef class Lane:
-    def __init__(self, object configuration, Quota quota, Meter meter, *, uint64_t log_limit, double spin_us,
-                 int spin_limit):
+    def __init__(self, object configuration, Quota quota, Meter meter, Journal journal, *, uint32_t source,
+                 uint64_t log_limit, double spin_us, int spin_limit):
         self.configuration = configuration
         self.name = configuration.function_name
         self.version = configuration.version
@@ -36,6 +37,8 @@ cdef class Lane:
         self.timeout_ns = <uint64_t>configuration.timeout_s * 1000000000
         self.quota = quota
         self.meter = meter
+        self.journal = journal
+        self.source = source
         self.pending = deque()
         self.old_mappings = []
         self.log_limit = log_limit
@@ -316,8 +319,7 @@ cdef class Lane:
         record_ptr.start = result.start_code
         record_ptr.outcome = outcome
         record_ptr.type_index = meter.ledger.type_number(error_type) if outcome != SUCCEEDED else 0
-        self.invocations += 1
-        self.billed_ms += result.billed_ms
+        self.journal.append(result, self.source, done_ns, env.serial)
         meter.invocations += 1
         meter.billed_ms += result.billed_ms
         meter.durations.add(result.duration_ns)

@@ -26,7 +26,7 @@ from engine._ext.layout cimport fence, relax, store32
 from engine._ext.queue cimport any_finished, queue_t
 from engine._ext.result cimport InvokeResult
 
-from engine.errors import EngineClosedError, ForeignProcessError, TooManyRequestsException
+from engine.errors import EngineClosedError, ForeignProcessError, ServiceException, TooManyRequestsException
 
 cdef extern from "sys/epoll.h" nogil:
     ctypedef union epoll_data_t:
@@ -146,6 +146,8 @@ cdef class Scheduler:
             raise ForeignProcessError(f"this engine belongs to process {self.pid}; open another one in {os.getpid()}")
         if self.closed or lane.closed:
             raise EngineClosedError("the engine is closed, or the function was deleted meanwhile")
+        if lane.journal.full:
+            raise ServiceException(lane.journal.refusal())
         lane.meter.throttles += 1
         raise TooManyRequestsException("Rate Exceeded.", reason=lane.quota.reason)
 
@@ -153,7 +155,7 @@ cdef class Scheduler:
                     bint wants_tail) except -1:
         """Take a lease, put the invocation into its lane, wake whoever should run it."""
         cdef uint8_t request_id[16]
-        if lane.quota.used >= lane.quota.limit or self.closed or lane.closed:
+        if lane.quota.used >= lane.quota.limit or self.closed or lane.closed or lane.journal.full:
             self.refuse(lane)
         self.new_id(request_id)
         lane.quota.used += 1

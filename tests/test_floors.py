@@ -35,7 +35,7 @@ FORBIDDEN_NAMES = {"util", "utils", "helper", "helpers", "common", "manager", "m
 LINES_MAX = {".py": 600, ".pyx": 400}
 HEAVY = {
     *("apsw", "asyncio", "boto3", "botocore", "click", "concurrent.futures", "email", "http.client", "msgpack", "ssl"),
-    *("multiprocessing", "numpy", "psutil", "rich", "simplejson", "sqlite3", "urllib.request", "uvloop"),
+    *("multiprocessing", "numpy", "psutil", "pyarrow", "rich", "simplejson", "sqlite3", "urllib.request", "uvloop"),
 }
 
 

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._ext.environment import Environment
+from .._ext.journal import Journal
 from .._ext.linux import Mapping
 from .._ext.meter import Meter, Quota
 from ..model import FunctionConfiguration
@@ -14,12 +15,12 @@ class Lane:
     book: object
     on_event: Callable[[Lane, Environment | None, str, int], None]
     meter: Meter
+    journal: Journal
+    source: int
     environments: list[Environment | None]
     ready: int
     starting: int
     outstanding: int
-    invocations: int
-    billed_ms: int
     poisoned: bool
     demanded: bool
     active: bool
@@ -39,7 +40,9 @@ class Lane:
         configuration: FunctionConfiguration,
         quota: Quota,
         meter: Meter,
+        journal: Journal,
         *,
+        source: int,
         log_limit: int,
         spin_us: float,
         spin_limit: int,

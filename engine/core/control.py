@@ -11,9 +11,8 @@ import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from .._ext.lane import Lane
 from .._ext.meter import Meter
@@ -21,8 +20,11 @@ from .._ext.result import InvokeResult
 from ..clock import HostClock
 from ..errors import InvalidParameterValueException
 from ..model import Alias, FunctionConfiguration, LogEvent, LogPage, StoredCode
-from ..records.bill import Bill
+from ..records.bill import Bill, checked_by, checked_month
+from ..records.export import Format, Target, export_segments
+from ..records.ledger import InvocationLedger
 from ..records.prices import PriceList
+from ..records.rollups import By
 from ..records.statistics import BillTable, version_statistics
 from ..settings import OWN_RUNTIME, EngineSettings, usable_cpus
 from ..store.build import Builder, Progress
@@ -41,9 +43,9 @@ Done: TypeAlias = Callable[[], None]
 
 
 class Control:
-    """Catalog, code and dispatch of one engine."""
+    """Catalog, code, ledger and dispatch of one engine. `busy` says whether invocations run."""
 
-    def __init__(self, settings: EngineSettings, supervisor: Supervisor) -> None:
+    def __init__(self, settings: EngineSettings, supervisor: Supervisor, *, busy: Callable[[], bool]) -> None:
         self._settings = settings
         self._pid = os.getpid()
         remove_of_dead_processes()
@@ -68,22 +70,26 @@ class Control:
                 runtime_packages=link_runtime_packages(self._storage.root / "runtime"),
                 credentials=settings.credentials,
             )
+            self._ledger_folder = self._storage.root / "ledger" if settings.data_dir else None
+            self.ledger = InvocationLedger(self._ledger_folder, ledger_bytes=settings.ledger_bytes, busy=busy)
+            opening.callback(self.ledger.close)
             self._held = opening.pop_all()
         self._supervisor = supervisor
         self.dispatch = Dispatch(
             self.catalog,
             supervisor,
             lanes,
+            self.ledger,
             account_concurrency=settings.account_concurrency,
             check_code=self._storage.check_code,
         )
         self._unused = Meter(0)  # what is counted of a version that was never invoked
-        self._bill = Bill(PriceList.load(), settings.region)
-        self._billed: dict[Lane, tuple[int, int]] = {}
-        supervisor.on_lane_closed = self._charge
 
     def close(self) -> None:
-        """Let code and catalog go; a temporary folder is removed."""
+        """End the ledger, let code and catalog go; a temporary folder is removed.
+
+        Raises ServiceException for records that could not be written.
+        """
         self._held.close()
 
     def listening_on(self, socket: str) -> None:
@@ -227,31 +233,24 @@ class Control:
             "limits": [line._asdict() for line in self._supervisor.enforcement()],
         }
 
-    def bill(self, by: Literal["function", "version", "day"]) -> BillTable:
-        """The bill so far."""
-        for pool in self._supervisor.pools:
-            self._charge(pool.lane)
-        return BillTable(tuple(self._bill.lines(by)), self._bill.total())
+    def bill(self, by: By, month: str | None, free_tier: bool) -> BillTable:
+        """The bill up to now. Waits for the disk."""
+        checked_by(by)
+        checked_month(month)
+        self.ledger.flush()
+        sums, _ = self.ledger.rollups.sums(by, month)
+        bill = Bill(PriceList.load(), sums)
+        return BillTable(tuple(bill.lines(by)), bill.total(free_tier=free_tier))
 
-    def _charge(self, lane: Lane) -> None:
-        """Put what a lane has billed since last time on today's bill."""
-        invocations, billed_ms = self._billed.get(lane, (0, 0))
-        if lane.invocations > invocations:
-            configuration = lane.configuration
-            self._bill.add(
-                lane.name,
-                lane.version,
-                datetime.now(UTC).strftime("%Y-%m-%d"),
-                lane.invocations - invocations,
-                lane.billed_ms - billed_ms,
-                configuration.memory_mb,
-                configuration.architecture,
-                configuration.ephemeral_storage_mb,
+    def export_ledger(self, target: Target, format: Format, month: str | None) -> int:
+        """Write the ledger's records up to now. How many."""
+        if self._ledger_folder is None:
+            raise InvalidParameterValueException(
+                "a temporary engine keeps sums, not records: give Engine a data_dir to have a ledger to export"
             )
-        if lane.closed:
-            self._billed.pop(lane, None)
-        else:
-            self._billed[lane] = lane.invocations, lane.billed_ms
+        self.ledger.flush()
+        upto = self.ledger.journal.settled
+        return export_segments(self._ledger_folder, target, format=format, month=month, upto=upto)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 

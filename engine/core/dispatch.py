@@ -15,6 +15,8 @@ from .._ext.meter import Meter, Quota
 from ..config import LEDGER_RECORDS, LOG_PER_FUNCTION_BYTES, LOG_PER_INVOCATION_BYTES
 from ..model import FunctionConfiguration
 from ..records.book import LogBook
+from ..records.ledger import InvocationLedger
+from ..records.segments import Source
 from ..store.catalog import Catalog
 from .pools import Pool, cpu_share
 from .supervisor import Supervisor
@@ -41,6 +43,7 @@ class Dispatch:
         catalog: Catalog,
         supervisor: Supervisor,
         settings: LaneSettings,
+        ledger: InvocationLedger,
         *,
         account_concurrency: int,
         check_code: Callable[[FunctionConfiguration], None],
@@ -49,6 +52,7 @@ class Dispatch:
         self._catalog = catalog
         self._supervisor = supervisor
         self._settings = settings
+        self._ledger = ledger
         self._lock = threading.Lock()
         self._account_concurrency = account_concurrency
         self._check_code = check_code
@@ -93,6 +97,8 @@ class Dispatch:
             configuration,
             self._reserved.get(configuration.function_name, self._account),
             meter,
+            self._ledger.journal,
+            source=self._ledger.source(_source(configuration)),
             log_limit=LOG_PER_INVOCATION_BYTES,
             spin_us=SPIN_US if spins else 0.0,
             spin_limit=max(1, settings.cpus // 2),
@@ -176,6 +182,18 @@ class Dispatch:
 
 def _reserved(limit: int) -> Quota:
     return Quota(limit, "ReservedFunctionConcurrentInvocationLimitExceeded")
+
+
+def _source(configuration: FunctionConfiguration) -> Source:
+    """What the ledger keeps of a configuration."""
+    return Source(
+        configuration.function_name,
+        configuration.version,
+        configuration.architecture,
+        configuration.memory_mb,
+        configuration.ephemeral_storage_mb,
+        configuration.region,
+    )
 
 
 def _runtime_version(runtime: str) -> str:

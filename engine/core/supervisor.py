@@ -59,7 +59,6 @@ class Supervisor:
         self._pools: dict[Lane, Pool] = {}
         self.births = Births(mechanism, on_ended=self._ended, on_failed=self._give_up)
         self.deaths = 0
-        self.on_lane_closed: Callable[[Lane], None] = lambda lane: None
         self._ticks = 0
 
     # --- pools --------------------------------------------------------------------------------------------------------
@@ -87,7 +86,6 @@ class Supervisor:
             self._scheduler.rest(pool.lane)
             del self._pools[pool.lane]
             pool.lane.close()
-            self.on_lane_closed(pool.lane)
             if pool.on_gone is not None:
                 pool.on_gone()
 

@@ -1,48 +1,34 @@
-"""F1: what has been used, added up, and what Lambda would charge for it. Fed with plain numbers.
+"""F1: what Lambda would charge for what was used. Fed with sums, or with plain numbers.
 
 Sums are whole numbers (requests, MB·ms), so the order of additions never changes a bill.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 from engine import config
 
+from ..errors import InvalidParameterValueException
 from .billing import gb_seconds_from_mb_ms
 from .prices import PriceList
+from .rollups import By, RollupKey, Use, add_up
 
-# Past it the oldest day's rows join those of `EARLIER`, which are at most one per function version and architecture.
-ROWS_MAX: Final = 100_000
-EARLIER: Final = "earlier"
-
-
-class _Key(NamedTuple):
-    function: str
-    version: str
-    day: str
-    architecture: str
-
-
-@dataclass(slots=True)
-class _Use:
-    requests: int = 0
-    mb_ms: int = 0
-    ephemeral_mb_ms: int = 0
-
-    def add(self, other: _Use) -> None:
-        self.requests += other.requests
-        self.mb_ms += other.mb_ms
-        self.ephemeral_mb_ms += other.ephemeral_mb_ms
+BYS: Final = ("function", "version", "day")
+MONTH: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 
 @dataclass(frozen=True, slots=True)
 class BillLine:
-    """`version` and `day` (ISO) are empty where the line adds over all of them. `cost` is in dollars, not rounded."""
+    """`version` and `day` (ISO) are empty where the line adds over all of them. `cost` is in dollars, not rounded.
+
+    `errors` are requests that ended in any other way than well; they cost the same.
+    """
 
     function: str
     version: str
@@ -50,16 +36,17 @@ class BillLine:
     requests: int
     gb_seconds: Decimal
     cost: Decimal
+    errors: int
+    cold_starts: int
+    billed_ms: int
 
 
 class Bill:
     """Use per function, version and day. A line's cost is at the first tier's prices; `total` knows the tiers."""
 
-    def __init__(self, prices: PriceList, region: str = config.REGION_DEFAULT, rows_max: int = ROWS_MAX) -> None:
+    def __init__(self, prices: PriceList, sums: Iterable[tuple[RollupKey, Use]] = ()) -> None:
         self._prices = prices
-        self._region = region
-        self._rows_max = rows_max
-        self._use: dict[_Key, _Use] = {}
+        self._use: dict[RollupKey, Use] = add_up(sums)
 
     def add(
         self,
@@ -71,18 +58,17 @@ class Bill:
         memory_mb: int,
         architecture: str = "x86_64",
         ephemeral_mb: int = config.EPHEMERAL_MIN_MB,
+        region: str = config.REGION_DEFAULT,
     ) -> None:
         """Add invocations of one version on one day (`YYYY-MM-DD`): how many, and their billed time together."""
         extra_mb = max(0, ephemeral_mb - config.EPHEMERAL_MIN_MB)
-        self._row(_Key(function, version, day, architecture)).add(
-            _Use(requests, billed_ms * memory_mb, billed_ms * extra_mb)
-        )
-        while len(self._use) > self._rows_max and self._fold_oldest_day():
-            pass
+        use = Use(requests, billed_ms=billed_ms, mb_ms=billed_ms * memory_mb, ephemeral_mb_ms=billed_ms * extra_mb)
+        key = RollupKey(function, version, day, architecture, memory_mb, region)
+        self._use.setdefault(key, Use()).add(use)
 
-    def lines(self, by: Literal["function", "version", "day"] = "function") -> list[BillLine]:
+    def lines(self, by: By = "function") -> list[BillLine]:
         """One line per function, per version of each function, or per function and day; sorted by name."""
-        groups: defaultdict[tuple[str, str, str], list[tuple[_Key, _Use]]] = defaultdict(list)
+        groups: defaultdict[tuple[str, str, str], list[tuple[RollupKey, Use]]] = defaultdict(list)
         for key, use in self._use.items():
             version = key.version if by == "version" else ""
             day = key.day if by == "day" else ""
@@ -91,60 +77,71 @@ class Bill:
 
     def total(self, *, free_tier: bool = False) -> BillLine:
         """Everything together, priced month by month through the tiers; on request less each month's free tier."""
-        months: defaultdict[str, list[tuple[_Key, _Use]]] = defaultdict(list)
+        months: defaultdict[str, list[tuple[RollupKey, Use]]] = defaultdict(list)
         for key, use in self._use.items():
             months[key.day[:7]].append((key, use))
         cost = sum((self._month_cost(rows, free_tier) for rows in months.values()), Decimal(0))
-        requests = sum(use.requests for use in self._use.values())
-        return BillLine("", "", "", requests, _gb_seconds(self._use.values()), cost)
+        return _bill_line("", "", "", self._use.values(), cost)
 
-    def _line(self, function: str, version: str, day: str, rows: list[tuple[_Key, _Use]]) -> BillLine:
-        uses = [use for _, use in rows]
-        cost = sum((self._cost(use, architecture) for architecture, use in _by_architecture(rows)), Decimal(0))
-        return BillLine(function, version, day, sum(use.requests for use in uses), _gb_seconds(uses), cost)
+    def _line(self, function: str, version: str, day: str, rows: list[tuple[RollupKey, Use]]) -> BillLine:
+        cost = sum((self._cost(use, *priced) for priced, use in _by_price(rows)), Decimal(0))
+        return _bill_line(function, version, day, [use for _, use in rows], cost)
 
-    def _month_cost(self, rows: list[tuple[_Key, _Use]], free_tier: bool) -> Decimal:
+    def _month_cost(self, rows: list[tuple[RollupKey, Use]], free_tier: bool) -> Decimal:
         """The free tier is one for both architectures: x86_64, the dearer, uses it first."""
         cost = Decimal(0)
         free_requests = self._prices.free_requests if free_tier else 0
         free_gb_s = self._prices.free_gb_seconds if free_tier else Decimal(0)
-        for architecture, use in sorted(_by_architecture(rows), reverse=True):
+        for priced, use in sorted(_by_price(rows), key=lambda row: row[0], reverse=True):
             gb_s = gb_seconds_from_mb_ms(use.mb_ms)
-            cost += self._cost(use, architecture, min(free_requests, use.requests), min(free_gb_s, gb_s))
+            cost += self._cost(use, *priced, min(free_requests, use.requests), min(free_gb_s, gb_s))
             free_requests -= min(free_requests, use.requests)
             free_gb_s -= min(free_gb_s, gb_s)
         return cost
 
     def _cost(
-        self, use: _Use, architecture: str, free_requests: int = 0, free_gb_seconds: Decimal = Decimal(0)
+        self,
+        use: Use,
+        architecture: str,
+        region: str,
+        free_requests: int = 0,
+        free_gb_seconds: Decimal = Decimal(0),
     ) -> Decimal:
         return self._prices.cost(
             use.requests - free_requests,
             gb_seconds_from_mb_ms(use.mb_ms) - free_gb_seconds,
             architecture,
             gb_seconds_from_mb_ms(use.ephemeral_mb_ms),
-            region=self._region,
+            region=region,
         )
 
-    def _row(self, key: _Key) -> _Use:
-        return self._use.setdefault(key, _Use())
 
-    def _fold_oldest_day(self) -> bool:
-        days = {key.day for key in self._use} - {EARLIER}
-        if not days:
-            return False
-        oldest = min(days)
-        for key in [key for key in self._use if key.day == oldest]:
-            self._row(key._replace(day=EARLIER)).add(self._use.pop(key))
-        return True
+def checked_by(by: str) -> None:
+    """Raises InvalidParameterValueException unless a bill can be grouped by this."""
+    if by not in BYS:
+        raise InvalidParameterValueException(f"by={by!r}: choose one of {', '.join(map(repr, BYS))}")
 
 
-def _by_architecture(rows: list[tuple[_Key, _Use]]) -> list[tuple[str, _Use]]:
-    sums: defaultdict[str, _Use] = defaultdict(_Use)
+def checked_month(month: str | None) -> None:
+    """Raises InvalidParameterValueException for what is no month."""
+    if month is not None and MONTH.fullmatch(month) is None:
+        raise InvalidParameterValueException(
+            f"month={month!r}: give year and month, such as '2026-11', or None for all"
+        )
+
+
+def _by_price(rows: list[tuple[RollupKey, Use]]) -> list[tuple[tuple[str, str], Use]]:
+    """Use per architecture and region: what has prices, and tiers, of its own."""
+    sums: defaultdict[tuple[str, str], Use] = defaultdict(Use)
     for key, use in rows:
-        sums[key.architecture].add(use)
+        sums[key.architecture, key.region].add(use)
     return list(sums.items())
 
 
-def _gb_seconds(uses: Iterable[_Use]) -> Decimal:
-    return gb_seconds_from_mb_ms(sum(use.mb_ms for use in uses))
+def _bill_line(function: str, version: str, day: str, uses: Iterable[Use], cost: Decimal) -> BillLine:
+    together = Use()
+    for use in uses:
+        together.add(use)
+    gb_seconds = gb_seconds_from_mb_ms(together.mb_ms)
+    counts = together.errors, together.cold_starts, together.billed_ms
+    return BillLine(function, version, day, together.requests, gb_seconds, cost, *counts)

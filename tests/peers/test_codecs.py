@@ -136,6 +136,16 @@ def test_a_payload_other_than_the_first_answers_is_told_though_it_is_not_decoded
         dialogue.completed(rpc_answer(1, payload=b'{"key": "valve"}'))
 
 
+def test_a_server_may_write_lengths_as_it_likes() -> None:
+    dialogue = rpc()
+    dialogue.requests(3)
+    short, long = b"\xc4\x10{", b"\xc6\x00\x00\x00\x10{"
+    assert sum(dialogue.completed(rpc_answer(number).replace(short, long)) for number in range(2)) == 2
+    longer = rpc_answer(2, payload=b'{"key": "value"}}').replace(b"\xc4\x11{", b"\xc6\x00\x00\x00\x11{")
+    with pytest.raises(WrongAnswerError, match="not the echo"):
+        dialogue.completed(longer)
+
+
 def test_an_answer_given_twice_is_told() -> None:
     dialogue = rpc()
     dialogue.requests(2)

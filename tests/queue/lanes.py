@@ -12,6 +12,7 @@ from kits import forge, put_body
 
 from engine._ext import repair
 from engine._ext.environment import Environment
+from engine._ext.journal import Journal
 from engine._ext.lane import Lane
 from engine._ext.meter import Meter, Quota
 from engine._ext.queue import EnvironmentEnd
@@ -61,7 +62,16 @@ class Rig:
     def __init__(self) -> None:
         configuration: Any = SimpleNamespace(function_name="rig", version="1", memory_mb=128, timeout_s=TIMEOUT_S)
         self.quota = Quota(5_000, "rig")
-        self.lane = Lane(configuration, self.quota, Meter(10_000), log_limit=65_536, spin_us=0, spin_limit=0)
+        self.lane = Lane(
+            configuration,
+            self.quota,
+            Meter(10_000),
+            Journal(1 << 24),
+            source=0,
+            log_limit=65_536,
+            spin_us=0,
+            spin_limit=0,
+        )
         self.book = Book()
         self.lane.book = self.book
         self.lane.on_event = self.on_event

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.records.bill import EARLIER, Bill
+from engine.records.bill import Bill
 from engine.records.billing import (
     NS_PER_MS,
     billed_ms,
@@ -196,11 +196,3 @@ def test_the_order_of_additions_does_not_change_a_bill(uses: list[tuple], random
             bill.add(*use)
         bills.append((bill.lines("day"), bill.total()))
     assert bills[0] == bills[1]
-
-
-def test_at_the_bound_the_oldest_day_is_folded_and_nothing_is_lost() -> None:
-    bill = Bill(PRICES, rows_max=3)
-    for day in range(1, 10):
-        bill.add("hello", "$LATEST", f"2026-03-0{day}", 1, 1_000, 1_024)
-    assert [line.day for line in bill.lines("day")] == ["2026-03-08", "2026-03-09", EARLIER]
-    assert (bill.total().requests, bill.total().gb_seconds) == (9, Decimal(9))

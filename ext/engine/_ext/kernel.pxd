@@ -19,6 +19,7 @@ cdef extern from *:
         return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
     }
     static inline uint64_t monotonic_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
+    static inline uint64_t wall_ns(void) { return clock_ns(CLOCK_REALTIME); }
     static inline uint64_t process_cpu_ns(void) { return clock_ns(CLOCK_PROCESS_CPUTIME_ID); }
 
     /* Shared futexes: the word lies in a memfd mapped by two processes. */
@@ -44,6 +45,7 @@ cdef extern from *:
     }
     """
     uint64_t monotonic_ns() noexcept nogil
+    uint64_t wall_ns() noexcept nogil
     uint64_t process_cpu_ns() noexcept nogil
     int futex_wait(uint32_t*, uint32_t, int64_t) noexcept nogil
     int futex_wake(uint32_t*, int) noexcept nogil

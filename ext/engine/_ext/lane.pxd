@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from engine._ext.layout cimport ENVS, SLOTS
 from engine._ext.environment cimport Environment
+from engine._ext.journal cimport Journal
 from engine._ext.linux cimport Mapping
 from engine._ext.meter cimport Meter, Quota
 from engine._ext.queue cimport queue_t
@@ -27,10 +28,11 @@ cdef class Lane:
     cdef public object book             # keeps log text: keep(record number, text, dropped bytes), tail(...)
     cdef public object on_event         # called with (lane, environment or None, event name)
     cdef readonly Meter meter
+    cdef readonly Journal journal
+    cdef readonly uint32_t source       # what stands for this version in the journal
     cdef readonly list environments     # by index; None where there is none
     cdef readonly int ready, starting   # environments that finished init; that have not
     cdef readonly int outstanding       # accepted and not answered, those that wait for a slot included
-    cdef readonly uint64_t invocations, billed_ms
     cdef readonly bint poisoned
     cdef public bint demanded, active, closed
     cdef public double service_ns, turnaround_ns, longest_ns, cpu_share, cold_ns
