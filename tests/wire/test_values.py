@@ -67,6 +67,9 @@ lines = st.builds(
     requests=st.integers(0, 2**60),
     gb_seconds=st.decimals(0, 10**9, allow_nan=False),
     cost=st.decimals(0, 10**9, allow_nan=False),
+    errors=st.integers(0, 2**60),
+    cold_starts=st.integers(0, 2**60),
+    billed_ms=st.integers(0, 2**60),
 )
 
 
