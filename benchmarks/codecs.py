@@ -109,14 +109,20 @@ class RpcDialogue(_Said):
 
     def requests(self, count: int) -> bytes:
         first, awaited = self._next, self._awaited
+        heads = self._heads[first : first + count]
+        if not awaited.isdisjoint(heads):
+            first = self._free(count)
+            heads = self._heads[first : first + count]
         self._next = (first + count) % TABLE
-        if len(awaited) + count > TABLE:
-            raise ValueError(f"{len(awaited) + count} calls in flight on one connection: at most {TABLE}")
-        if count == 1:
-            awaited.add(self._heads[first])
-            return self._table[first]
-        awaited.update(self._heads[first : first + count])
-        return b"".join(self._table[first : first + count])
+        awaited.update(heads)
+        return self._table[first] if count == 1 else b"".join(self._table[first : first + count])
+
+    def _free(self, count: int) -> int:
+        """Where `count` ids in a row are free: a call that takes long must not share its id with a later one."""
+        for first in range(self._next + 1, self._next + TABLE):
+            if self._awaited.isdisjoint(self._heads[first % TABLE : first % TABLE + count]):
+                return first % TABLE
+        raise ValueError(f"{len(self._awaited)} calls in flight leave no {count} ids in a row: at most {TABLE} at once")
 
     def completed(self, data: bytes) -> int:
         buffer = self._rest + data if self._rest else data

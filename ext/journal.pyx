@@ -54,10 +54,11 @@ RECORD_BYTES = sizeof(line_t)
 CHUNK_RECORDS = CHUNK_LINES
 
 
-def checksum(const uint8_t[::1] data, *, bint by_table=False) -> int:
+def checksum(object data, *, bint by_table=False) -> int:
     """CRC-32C. `by_table` does without the processor's instruction, as a processor without it would."""
-    cdef const void* data_ptr = &data[0] if data.shape[0] else NULL
-    return crc32c_slowly(data_ptr, data.shape[0]) if by_table else crc32c(0, data_ptr, data.shape[0])
+    cdef const uint8_t[::1] view = data
+    cdef const void* data_ptr = &view[0] if view.shape[0] else NULL
+    return crc32c_slowly(data_ptr, view.shape[0]) if by_table else crc32c(0, data_ptr, view.shape[0])
 
 
 cdef class Tally:
@@ -128,15 +129,16 @@ cdef class Tally:
             row_ptr.init_ns += line_ptr.init_ns
         return True
 
-    def add(self, const uint8_t[::1] records) -> None:
+    def add(self, object records) -> None:
         """Count records as they lie on disk. ValueError when they are not whole."""
-        cdef uint64_t count = records.shape[0] // sizeof(line_t)
+        cdef const uint8_t[::1] view = records
+        cdef uint64_t count = view.shape[0] // sizeof(line_t)
         cdef bint added = True
-        if count * sizeof(line_t) != <uint64_t>records.shape[0]:
-            raise ValueError(f"{records.shape[0]} bytes are no whole number of records of {sizeof(line_t)}")
+        if count * sizeof(line_t) != <uint64_t>view.shape[0]:
+            raise ValueError(f"{view.shape[0]} bytes are no whole number of records of {sizeof(line_t)}")
         if count:
             with nogil:
-                added = self.add_lines(<const line_t*>&records[0], count)
+                added = self.add_lines(<const line_t*>&view[0], count)
         if not added:
             raise MemoryError()
 

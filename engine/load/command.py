@@ -10,14 +10,11 @@ import click
 
 from .. import config, errors
 from ..settings import OWN_RUNTIME
+from .bounds import COUNT_MAX, DURATION_MAX_S, OUTSTANDING_MAX
 
 if TYPE_CHECKING:
     from .document import Document
 
-COUNT_MAX: Final = 10_000_000
-DURATION_S: Final = 10.0
-DURATION_MAX_S: Final = 86_400.0
-OUTSTANDING_MAX: Final = 100_000
 MISSING: Final = "engine bench needs {name!r}: pip install 'invocation-engine[bench]'"
 
 

@@ -95,6 +95,7 @@ def corrected(counts: Counts, interval_ns: int) -> Counts:
 
     A caller that means to call every `interval_ns` and waited v for one answer would have sent others meanwhile, which
     would have waited v - interval, v - 2 x interval, ... down to the interval. Each is counted as if it had been sent.
+    This is the rule of the Java and C libraries; the Python one also counts a remainder below the interval.
     """
     made = Counts()
     made.of += counts.of

@@ -13,20 +13,16 @@ from typing import Any, Final
 import click
 
 from . import arrivals, trace
-from .command import DURATION_MAX_S, DURATION_S
+from .bounds import CONCURRENCY, DURATION_MAX_S, DURATION_S, MAX_OUTSTANDING
 from .mix import FUNCTIONS_MAX, Mix, Weighted, parse_sizes, parse_weighted
 from .run import Limits
 from .session import Plan
 from .targets import Deployment, Embedded, Socket, Target, check_local
 
 Options = dict[str, Any]
-CONCURRENCY: Final = 64
-MAX_OUTSTANDING: Final = 1_000
 SPARE_DESCRIPTORS: Final = 64
 NEEDS: Final = {
-    "arrivals": ("--rate R, or with bursts --burst and --every", ("rate", "burst")),
-    "burst": ("--arrivals bursts", ("every",)),
-    "every": ("--arrivals bursts and --burst", ("burst",)),
+    "arrivals": ("--rate R", ("rate", "burst", "trace")),
     "minutes": ("--trace FILE", ("trace",)),
     "speed": ("--trace FILE", ("trace",)),
     "top": ("--trace FILE", ("trace",)),
@@ -132,7 +128,7 @@ def plan_of(options: Options) -> Plan:
         return Plan(limits, settings, calls=mix.calls(), expected_interval_ns=interval_ns)
     times, shape = _schedule(options)
     settings = {"shape": "open loop", **shape, "max_outstanding": limits.outstanding, **common}
-    return Plan(limits, settings, arrivals=zip(times, mix.calls(), strict=True))
+    return Plan(limits, settings, arrivals=zip(times, mix.calls(), strict=False))
 
 
 def _schedule(options: Options) -> tuple[Iterator[int], dict[str, Any]]:
@@ -190,11 +186,12 @@ def _told(read: trace.Trace, functions: int, duration_s: float, length_s: float)
 
 def _check(options: Options) -> None:
     """Options that mean nothing together are refused, not passed over."""
+    given = (options["arrivals"] == "bursts", options["burst"] is not None, options["every"] is not None)
+    if any(given) and not all(given):
+        raise ValueError("--arrivals bursts, --burst SIZE and --every SECONDS go together")
     for name, (way_out, needs) in NEEDS.items():
         if options[name] is not None and not any(options[need] is not None for need in needs):
             raise ValueError(f"{_flag(name)} needs {way_out}")
-    if (options["arrivals"] == "bursts") != (options["burst"] is not None and options["every"] is not None):
-        raise ValueError("--arrivals bursts, --burst SIZE and --every SECONDS go together")
     shapes = [_flag(name) for name in ("rate", "burst", "trace") if options[name] is not None]
     if len(shapes) > 1:
         raise ValueError(f"{' and '.join(shapes)} are two schedules: give one")

@@ -73,6 +73,8 @@ class Run:
 
     async def closed(self, calls: Iterator[Call]) -> Window:
         """As many callers as may be outstanding, each sending its next call when its last one was answered."""
+        self._tick()
+        self._timers.append(self._loop.call_later(self._limits.duration_s, self._end, "duration"))
         for _ in range(self._limits.outstanding):
             self._start(self._caller(calls))
         return await self._finish()
@@ -214,8 +216,6 @@ class Run:
 
     async def _finish(self) -> Window:
         """Wait for every task, whoever ends it."""
-        if not self._timers:
-            self._tick()
         try:
             while running := [task for task in self._tasks if not task.done()]:
                 await asyncio.wait(running)

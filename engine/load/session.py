@@ -67,8 +67,11 @@ async def _run(target: Target, plan: Plan, watch: Watch) -> Outcome:
         bin_ns = int(bin_width_s(plan.limits.duration_s) * 1e9)
         tally = Tally(target.names, monotonic_ns(), bin_ns)
         load = Run(target, tally, plan.limits, lambda outstanding: watch(tally, load.window, outstanding))
-        with _stopped_by_signals(load.stop):
-            window = await _send(load, plan)
+        try:
+            with _stopped_by_signals(load.stop):
+                window = await _send(load, plan)
+        finally:
+            gc.unfreeze()
         after_s = target.cpu_s()
         cpu_s = None if before_s is None or after_s is None else after_s - before_s
         return Outcome(plan, target, tally, window, cpu_s)

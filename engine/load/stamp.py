@@ -30,8 +30,8 @@ def stamp() -> dict[str, str | float | list[float]]:
 
 
 def command() -> str:
-    """The command line as a shell takes it, the program by its plain name."""
-    return shlex.join([Path(sys.argv[0]).name or "engine", *sys.argv[1:]])
+    """The command line as a shell takes it."""
+    return shlex.join(["engine", *sys.argv[1:]])
 
 
 def _cpu_model() -> str:

@@ -49,7 +49,7 @@ class InvocationLedger:
         self._closing = False
         self._give_up_at = float("inf")
         self._asked = self._answered = 0
-        self._lost = 0
+        self._lost = self._told_lost = 0
         self._tally = Tally()
         self._uses: dict[RollupKey, Use] = {}
         self._unsaved = ""
@@ -124,7 +124,11 @@ class InvocationLedger:
         if last in tails:
             truncate(last, position.offset)
         if replayed.uses or position != start:
-            self.rollups.add(replayed.uses, position)
+            try:
+                self.rollups.add(replayed.uses, position)
+            except apsw.Error as error:
+                self.rollups.close()
+                raise ServiceException(f"the ledger cannot be opened: {folder / ROLLUPS}: {error}") from error
         for path, damage in replayed.damage:
             told = "cut off" if path == last and damage.is_tail else "left out"
             warnings.warn(
@@ -163,6 +167,9 @@ class InvocationLedger:
         asked = self._asked
         for chunk in self.journal.take():
             self._commit(chunk)
+        if self.journal.lost > self._told_lost:
+            self._told_lost = self.journal.lost
+            log.error("no memory: %d records in all are not in the ledger", self._told_lost)
         if self._is_time_to_save(asked):
             self._save()
         with self._changed:

@@ -95,9 +95,9 @@ class Rollups:
             self._database.set_busy_timeout(5_000)
             self._check_format(read_only)
         except apsw.Error as error:
-            raise EngineError(
-                f"{path} cannot be used: {error}; move it away, and the segments that are left are counted anew"
-            ) from error
+            broken = isinstance(error, apsw.NotADBError | apsw.CorruptError)
+            way_out = "; move it away, and the segments that are left are counted anew" if broken else ""
+            raise EngineError(f"{path} cannot be used: {error}{way_out}") from error
 
     def _check_format(self, read_only: bool) -> None:
         if not read_only:

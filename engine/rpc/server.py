@@ -28,7 +28,7 @@ from . import methods
 from .uploads import Uploads
 
 CONNECTIONS_MAX: Final = 10_000  # open at once; one more is closed at once
-AUTHENTICATION_S: Final = 10.0  # how long a client has to show its token
+AUTHENTICATION_S: Final = 10.0  # how long a client has for the TLS handshake, and then to show its token
 WRITE_BUFFER_BYTES: Final = 1 << 20  # answers a client has not taken: above, nothing more is read from it
 BACKLOG: Final = 4_096
 OPTIONS: Final = frozenset({"qualifier", "invocation_type", "client_context", "log_tail"})
@@ -107,7 +107,9 @@ class Server:
             raise errors.InvalidParameterValueException("serving TCP takes a token, which clients must show")
         loop = asyncio.get_running_loop()
         make = lambda: Client(self, trusted=False)  # noqa: E731
-        listener = await loop.create_server(make, host, port, ssl=tls, backlog=BACKLOG)
+        listener = await loop.create_server(
+            make, host, port, ssl=tls, backlog=BACKLOG, ssl_handshake_timeout=AUTHENTICATION_S
+        )
         self._listeners.append(listener)
         return int(listener.sockets[0].getsockname()[1])
 

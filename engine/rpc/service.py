@@ -59,6 +59,7 @@ async def _serve(settings: ServiceSettings, tell: Callable[[str], None]) -> bool
         server = Server(engine, token=settings.tcp.token if settings.tcp else None)
         try:
             told = await _listen(server, settings)
+            engine.listening_on(" ".join(told))
             tell(f"engine {__version__} ready, pid {os.getpid()}: {' '.join(told)}")
             notify("READY=1")
             await stop.wait()

@@ -43,6 +43,7 @@ from ..errors import (
     ServiceException,
 )
 from ..model import StoredCode
+from .data_folder import close_in_children
 from .markers import SUFFIX, UNSETTLED_MAX, Markers
 from .unpack import bad_zip, too_big, unpack_zip
 
@@ -69,6 +70,8 @@ class CodeStore:
         self._counts: dict[str, int] = {}
         self._unzipped_bytes: dict[str, int] = {}
         self._lock_file: IO[bytes] | None = (self.root / ".lock").open("a+b")
+        if durable:
+            close_in_children(self._lock_file)
         if self._try_exclusive(_OPEN_BYTE):
             self._sweep()
         self._byte_lock(_OPEN_BYTE, fcntl.F_RDLCK, wait=True)
@@ -127,6 +130,8 @@ class CodeStore:
                 broken.append(sha)
         if broken:
             self._mend(broken)
+        if self._markers is not None:
+            self._markers.settle(least=UNSETTLED_MAX)
         self._remove_unreferenced()
 
     def check(self, stored: StoredCode, function_name: str) -> None:
@@ -177,13 +182,19 @@ class CodeStore:
         byte = _byte_of(sha)
         trash: list[Path] = []
         if self._try_exclusive(byte):
-            for name in (sha, f"{sha}{SUFFIX}", f"{sha}.zip"):
-                with contextlib.suppress(FileNotFoundError):
-                    trash.append((self.root / name).rename(self.root / f"{_TRASH}{uuid.uuid4().hex}"))
+            trash = self._to_trash(sha, f"{sha}{SUFFIX}", f"{sha}.zip")
             self._unzipped_bytes.pop(sha, None)
             self._damaged.pop(sha, None)
         self._byte_lock(byte, fcntl.F_UNLCK, wait=False)
         return trash
+
+    def _to_trash(self, *names: str) -> list[Path]:
+        """Where those of `names` that are there have been moved to: out of sight at once, whatever deleting takes."""
+        moved: list[Path] = []
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                moved.append((self.root / name).rename(self.root / f"{_TRASH}{uuid.uuid4().hex}"))
+        return moved
 
     def _unpacked(self, sha: str, incoming: Path, already_bytes: int) -> int:
         """Make sure of tree and zip; the bytes that the tree's files hold."""
@@ -206,23 +217,23 @@ class CodeStore:
         return unzipped
 
     def _mend(self, broken: list[str]) -> None:
-        markers_kept = False
+        _remove([path for sha in broken for path in self._to_trash(sha)])
+        told = "its tree is missing, and unpacking it anew failed"
+        try:
+            if self._markers is not None:
+                self._markers.unpacking(*broken)
+        except OSError as error:
+            self._damaged.update(dict.fromkeys(broken, f"{told}: {error}"))
+            return
         for sha in broken:
             try:
-                if self._markers is not None and not markers_kept:
-                    self._markers.unpacking(*broken)
-                    markers_kept = True
                 self._unpack_anew(sha)
             except (LambdaError, OSError) as error:
-                self._damaged[sha] = f"its tree is missing, and unpacking it anew failed: {error}"
-        if self._markers is not None:
-            self._markers.settle(least=UNSETTLED_MAX)
+                self._damaged[sha] = f"{told}: {error}"
 
     def _unpack_anew(self, sha: str) -> None:
         zipped = self.root / f"{sha}.zip"
         with self._incoming() as folder:
-            with contextlib.suppress(FileNotFoundError):
-                (self.root / sha).rename(folder / "unbelievable")
             with zipped.open("rb") as reader:
                 if hashlib.file_digest(reader, "sha256").hexdigest() != sha:
                     raise bad_zip(f"{zipped} is not what it was")

@@ -15,9 +15,10 @@ import shlex
 import weakref
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from ..errors import DataFolderInUseError
+from .markers import sync_folder
 
 LOCK_NAME: Final = "engine.lock"
 COMMAND_SHOWN_MAX: Final = 200  # characters of the holder's command line in a message
@@ -28,7 +29,10 @@ class DataFolder:
 
     def __init__(self, path: Path) -> None:
         """Raises `DataFolderInUseError`, which says by whom; `OSError`."""
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in missing:
+            sync_folder(folder.parent)
         self.path = path.resolve()
         self._file = (self.path / LOCK_NAME).open("a+b", buffering=0)
         try:
@@ -38,7 +42,7 @@ class DataFolder:
         except BaseException:
             self._file.close()
             raise
-        _close_in_children(self._file)
+        close_in_children(self._file)
 
     def listening_on(self, socket: str) -> None:
         """Have those who find the folder in use told where its engine can be reached."""
@@ -86,8 +90,11 @@ def _running(pid: int) -> str:
     return f', running "{shlex.join(words[:-1])[:COMMAND_SHOWN_MAX]}"'
 
 
-def _close_in_children(file: io.FileIO) -> None:
-    """Python keeps such callbacks for the life of the process, so this one keeps nothing alive."""
+def close_in_children(file: IO[bytes] | io.FileIO) -> None:
+    """Have processes that are forked from this one close their copy, and the lock on it with it.
+
+    Python keeps such callbacks for the life of the process, so this one keeps nothing alive.
+    """
     known = weakref.ref(file)
 
     def close() -> None:

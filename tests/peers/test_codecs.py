@@ -146,6 +146,19 @@ def test_a_server_may_write_lengths_as_it_likes() -> None:
         dialogue.completed(longer)
 
 
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_a_call_that_takes_long_keeps_its_id_while_thousands_pass_it(batch: int) -> None:
+    dialogue = rpc()
+    dialogue.requests(1)
+    for _ in range(2 * TABLE // batch):
+        unpacker = msgpack.Unpacker()
+        unpacker.feed(dialogue.requests(batch))
+        numbers = [request[1] - MessagePackRpc.FIRST_ID for request in unpacker]
+        assert 0 not in numbers
+        assert dialogue.completed(b"".join(map(rpc_answer, numbers))) == batch
+    assert dialogue.completed(rpc_answer(0)) == 1
+
+
 def test_an_answer_given_twice_is_told() -> None:
     dialogue = rpc()
     dialogue.requests(2)

@@ -153,3 +153,26 @@ def test_a_disk_that_takes_nothing_more_is_told_as_lambdas_own_failure(
         with pytest.raises(ServiceException, match=f"could not be stored in {tmp_path}: .*No space left"):
             store.put_zip(code)
     assert names(tmp_path) == {"bundle.zip"}
+
+
+@pytest.mark.parametrize("refused", ["tempfile.mkdtemp", "engine.store.markers.Markers.unpacking"])
+def test_while_the_disk_is_full_a_short_tree_is_refused_and_once_there_is_room_it_is_mended(
+    reopen: Open, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    store = reopen()
+    short, whole = store.put_zip(CODE), store.put_zip(OTHER)
+    reopen(short, whole)
+    marker(short).write_text("00000000-another-boot")
+
+    def full(*_: object, **__: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(refused, full)
+        store = reopen(short, whole)
+    store.check(whole, "g")
+    with pytest.raises(InvalidZipFileException, match=r"unpacking it anew failed: .*No space left"):
+        store.check(short, "f")
+    assert store.put_zip(CODE) == short
+    store.check(short, "f")
+    assert (short.root / "data/x").read_bytes() == b"12345"

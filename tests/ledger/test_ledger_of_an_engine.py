@@ -16,6 +16,7 @@ from keeping import GIB, HELLO, kept, ledger, line, put, requests
 
 from engine import errors
 from engine.records.ledger import BACKLOG_BYTES, InvocationLedger
+from engine.records.rollups import Rollups
 
 CODE = Path(__file__).parent / "code"
 
@@ -168,6 +169,18 @@ def test_a_damaged_sum_file_is_refused_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(errors.EngineError, match=r"rollups\.db cannot be used: .*move it away"), ledger(tmp_path):
         pass
     (tmp_path / "rollups.db").unlink()
+    with ledger(tmp_path) as opened:
+        assert requests(opened) == 1
+
+
+def test_a_ledger_that_cannot_be_opened_for_now_is_not_advised_to_be_moved_away(tmp_path: Path) -> None:
+    with ledger(tmp_path) as opened:
+        put(opened, line())
+    (tmp_path / "rollups.db").unlink()
+    Rollups(tmp_path / "rollups.db").close()
+    with full_disk(), pytest.raises(errors.EngineError, match=r"rollups\.db.*disk") as told, ledger(tmp_path):
+        pass
+    assert "move it away" not in str(told.value)
     with ledger(tmp_path) as opened:
         assert requests(opened) == 1
 
