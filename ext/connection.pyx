@@ -252,6 +252,12 @@ cdef class Connection:
             self.read_on(False)
         self.go_on()
 
+    def abort(self) -> None:
+        """Close at once, whatever waits to be sent."""
+        self.closing = True
+        if self.transport is not None:
+            self.transport.abort()
+
     cdef int message(self, const uint8_t* data_ptr, size_t length, bint alone) except -1:
         cdef wire_message_t message
         cdef bint silent
