@@ -35,7 +35,7 @@ cdef enum:
     NEAR_NS = 15000         # an answer nearer than this is worth waiting for on the loop
     SPIN_MOST_NS = 200000
     HOT_NS = 100000         # how long the loop keeps turning after the last answer
-    ROUNDS = 8             # looks at lanes and door, while there is something, before the loop has its turn
+    ROUNDS = 8              # looks at lanes and door, while there is something, before the loop has its turn
 
 
 cdef bint spin_lane(queue_t* queue_ptr, uint64_t stop_ns, int epoll_fd) noexcept nogil:
