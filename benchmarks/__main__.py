@@ -1,4 +1,7 @@
-"""`python -m benchmarks [pools]`: this engine beside process pools; `… peers`: beside servers and runtimes."""
+"""`python -m benchmarks [pools]`: this engine beside process pools; `… peers`: beside servers and runtimes.
+
+`… soak`: the service for minutes at full rate; `… scale`: with a thousand functions.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,12 @@ from rich.console import Console
 from . import contenders, source_tree
 
 if TYPE_CHECKING:
-    from .comparison import Comparison
+    from .comparison import Comparison, Verdict
 
 PLAIN_WIDTH: Final = 170  # columns, where the output is not a terminal
 SMOKE: Final = {"rounds": 1, "seconds": 0.1}
+SMOKE_MINUTES: Final = 0.05
+SOAK_LEDGER_BYTES: Final = 268_435_456  # little enough that a soak of minutes has the oldest records go
 DEFAULT_COMMAND: Final = "pools"
 
 
@@ -71,6 +76,50 @@ def peers(peers: str, **settings: Any) -> None:
     _compare(PEERS, names, **settings)
 
 
+@main.command(name="soak", context_settings={"show_default": True})
+@click.option("--smoke", is_flag=True, help="Three seconds: shows that everything runs, and no trend.")
+@click.option("--json", "json_to", metavar="FILE|-", help="Write the whole outcome as JSON; - is for stdout.")
+@click.option("--ledger-bytes", type=click.IntRange(1 << 20), default=SOAK_LEDGER_BYTES, help="Of the service's.")
+@click.option("--connections", type=click.IntRange(1, 900), default=64, help="Each with one call in flight.")
+@click.option("--minutes", type=click.FloatRange(0.01, 1_440), default=5)
+def soak_command(minutes: float, connections: int, ledger_bytes: int, json_to: str | None, smoke: bool) -> None:
+    """The service at full rate, and whether anything grows. Exits with 1 where it does, or becomes slow."""
+    source_tree.prefer_built_engine()
+    from .soak import as_json, soak, verdicts
+    from .soak_report import show
+    from .stamp import stamp
+
+    minutes = SMOKE_MINUTES if smoke else minutes
+    machine, settings = stamp(), {"minutes": minutes, "connections": connections, "ledger_bytes": ledger_bytes}
+    soaked = soak(minutes, connections, ledger_bytes, _say)
+    if json_to:
+        _write(json_to, json.dumps(as_json(soaked, machine, settings), indent=2))
+    show(soaked, ledger_bytes, machine, _console(json_to))
+    _exit(verdicts(soaked, ledger_bytes), smoke)
+
+
+@main.command(name="scale")
+@click.option("--smoke", is_flag=True, help="A dozen functions, one round: shows that everything runs.")
+@click.option("--json", "json_to", metavar="FILE|-", help="Write the whole outcome as JSON; - is for stdout.")
+def scale_command(json_to: str | None, smoke: bool) -> None:
+    """A warm function among 1,000 of which 200 are warm, and what they cost idle. Exits with 1 where it is too much."""
+    source_tree.prefer_built_engine()
+    from .scale import SMOKE, Settings, as_json, scale, show, verdicts
+    from .stamp import stamp
+
+    machine, settings = stamp(), SMOKE if smoke else Settings()
+    scaled = scale(settings, _say)
+    if json_to:
+        _write(json_to, json.dumps(as_json(scaled, machine, settings), indent=2))
+    show(scaled, settings, machine, _console(json_to))
+    _exit(verdicts(scaled, settings), smoke)
+
+
+def _exit(verdicts: list[Verdict], smoke: bool) -> None:
+    """With 1 for a target that is missed. A smoke run shows that everything runs, and decides nothing."""
+    sys.exit(1 if not smoke and any(verdict.met is False for verdict in verdicts) else 0)
+
+
 def _compare(
     comparison: Comparison, names: list[str], *, rounds: int, seconds: float, smoke: bool, json_to: str | None
 ) -> None:
@@ -79,15 +128,20 @@ def _compare(
     from .stamp import stamp
 
     settings: dict[str, Any] = {"rounds": rounds, "seconds": seconds, **(SMOKE if smoke else {})}
-    to_stderr = json_to == "-"
-    stream = sys.stderr if to_stderr else sys.stdout
-    machine, console = stamp(), Console(stderr=to_stderr, width=None if stream.isatty() else PLAIN_WIDTH)
+    machine, console = stamp(), _console(json_to)
     names = list(dict.fromkeys(names))
     outcome = run_rounds(names, settings["rounds"], settings["seconds"], comparison.measure, _say)
     if json_to:
         _write(json_to, json.dumps(as_json(comparison, outcome, machine, settings), indent=2))
     show(comparison, outcome, machine, console)
     sys.exit(1 if outcome.failures else 0)
+
+
+def _console(json_to: str | None) -> Console:
+    """For people; on standard error where programs read standard output."""
+    to_stderr = json_to == "-"
+    stream = sys.stderr if to_stderr else sys.stdout
+    return Console(stderr=to_stderr, width=None if stream.isatty() else PLAIN_WIDTH)
 
 
 def _names(peers: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .comparison import Comparison, Outcome
+from .comparison import Comparison, Outcome, Verdict
 from .figures import Figure, Spread, times_better
 
 FORMAT: Final = 1  # of the JSON object
@@ -48,9 +49,14 @@ def _ratio(comparison: Comparison, outcome: Outcome, figure: Figure, spread: Spr
 def show(comparison: Comparison, outcome: Outcome, stamp: Stamp, console: Console) -> None:
     """The ratio table, the targets, what failed, the machine."""
     console.print((_contenders_across if comparison.contenders_across else _contenders_down)(comparison, outcome))
-    console.print(_targets(comparison, outcome))
+    console.print(targets_table(comparison.verdicts(outcome)))
     for name, failure in outcome.failures.items():
         console.print(Text(f"{name} failed: {failure}", "bold red"))
+    show_stamp(stamp, console)
+
+
+def show_stamp(stamp: Stamp, console: Console) -> None:
+    """The machine and the versions, small."""
     console.print(Text(" · ".join(f"{key} {value}" for key, value in stamp.items() if value), "dim"))
 
 
@@ -99,10 +105,11 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _targets(comparison: Comparison, outcome: Outcome) -> Table:
+def targets_table(verdicts: Sequence[Verdict]) -> Table:
+    """Targets and whether they are met."""
     table = Table(title="targets")
     for heading in ("what", "target", "measured", ""):
         table.add_column(heading)
-    for verdict in comparison.verdicts(outcome):
+    for verdict in verdicts:
         table.add_row(verdict.what, verdict.target, verdict.measured, MET[verdict.met])
     return table

@@ -54,7 +54,7 @@ def call(connection: Connection) -> None:
     """One call, waited for."""
     receive, completed = connection.socket.recv, connection.dialogue.completed
     connection.socket.sendall(connection.dialogue.requests(1))
-    while not completed(_some(receive(RECEIVE_BYTES))):
+    while not completed(some(receive(RECEIVE_BYTES))):
         pass
 
 
@@ -78,7 +78,7 @@ def _turn_over(poll: select.epoll, ends: dict[int, tuple[socket.socket, Dialogue
         goes_on = answered + in_flight < bound.count and perf_counter_ns() < deadline_ns
         for fd, _ in poll.poll():
             sock, dialogue = ends[fd]
-            if dialogue.completed(_some(sock.recv(RECEIVE_BYTES))):
+            if dialogue.completed(some(sock.recv(RECEIVE_BYTES))):
                 answered += 1
                 if goes_on:
                     sock.sendall(dialogue.requests(1))
@@ -97,7 +97,7 @@ def pipelined(connection: Connection, window: int, bound: Bound) -> int:
     sock.sendall(dialogue.requests(window))
     answered, in_flight = 0, window
     while in_flight:
-        count = dialogue.completed(_some(sock.recv(RECEIVE_BYTES)))
+        count = dialogue.completed(some(sock.recv(RECEIVE_BYTES)))
         answered += count
         in_flight -= count
         if count and answered + in_flight < bound.count and perf_counter_ns() < deadline_ns:
@@ -106,7 +106,8 @@ def pipelined(connection: Connection, window: int, bound: Bound) -> int:
     return answered
 
 
-def _some(data: bytes) -> bytes:
+def some(data: bytes) -> bytes:
+    """What was received. Raises ConnectionError where that is nothing: the other end has closed."""
     if not data:
         raise ConnectionError("the server closed the connection in the middle of a call")
     return data

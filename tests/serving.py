@@ -100,12 +100,17 @@ class Service:
         self.process: subprocess.Popen[str] | None = None
         self.said = ""
 
-    def start(self, *options: str, **environment: str) -> Service:
+    def begin(self, *options: str, **environment: str) -> subprocess.Popen[str]:
+        """Start it, and do not wait until it serves."""
         command = [*COMMAND, "serve", "--data", str(self.folder / "data"), "--socket", str(self.path), *options]
         env = {**os.environ, **environment}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
-        assert self.process.stdout is not None
-        self.said = self.process.stdout.readline()
+        return self.process
+
+    def start(self, *options: str, **environment: str) -> Service:
+        process = self.begin(*options, **environment)
+        assert process.stdout is not None
+        self.said = process.stdout.readline()
         assert " ready, pid " in self.said
         return self
 
@@ -126,3 +131,7 @@ class Service:
         self.process.stdout.close()
         self.process = None
         return status
+
+    def end_if_running(self) -> None:
+        if self.process is not None:
+            self.end()

@@ -26,6 +26,7 @@ from .service import DRAIN_S, ServiceSettings, TcpDoor, run
 @click.option("--cpu", type=click.Choice(CHOICES["cpu"]), default="lambda", show_default=True)
 @click.option("--account-concurrency", type=int, default=config.ACCOUNT_CONCURRENCY, show_default=True)
 @click.option("--keep-alive", type=float, default=config.KEEP_ALIVE_S, show_default=True, help="Seconds.")
+@click.option("--ledger-bytes", type=int, default=config.LEDGER_BYTES, show_default=True, help="Of records on disk.")
 @click.option("--region", default=config.REGION_DEFAULT, show_default=True)
 @click.option("--drain", type=click.FloatRange(0), default=DRAIN_S, show_default=True, help="Seconds SIGTERM waits.")
 def serve(
@@ -40,6 +41,7 @@ def serve(
     cpu: str,
     account_concurrency: int,
     keep_alive: float,
+    ledger_bytes: int,
     region: str,
     drain: float,
 ) -> None:
@@ -56,6 +58,7 @@ def serve(
             "cpu": cpu,
             "account_concurrency": account_concurrency,
             "keep_alive_s": keep_alive,
+            "ledger_bytes": ledger_bytes,
             "region": region,
         },
         socket_path=os.path.abspath((socket_path or default_socket()).removeprefix("unix:")),

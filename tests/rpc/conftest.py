@@ -1,4 +1,4 @@
-"""Services for the tests of the protocol."""
+"""Services for tests of the socket: new ones, and one for all tests of a module."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ def new_service(tmp_path: Path) -> Iterator[Callable[[], Service]]:
 
     yield make
     for service in made:
-        if service.process is not None:
-            service.end()
+        service.end_if_running()
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +42,4 @@ def client(served: Service) -> Iterator[Raw]:
     raw = served.connect()
     yield raw
     raw.close()
+

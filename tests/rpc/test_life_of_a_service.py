@@ -141,6 +141,7 @@ def test_a_second_service_on_one_socket_is_told_of_the_first(new_service: NewSer
         (["--tcp", "nonsense"], "HOST:PORT"),
         (["--sandbox", "strict"], "sandbox"),
         (["--account-concurrency", "0"], "account_concurrency=0"),
+        (["--ledger-bytes", "5"], "ledger_bytes=5"),
     ],
     ids=lambda value: str(value)[:40],
 )
