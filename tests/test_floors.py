@@ -26,8 +26,9 @@ FLOORS: dict[str, int] = {
     "core": 3,
     "app": 4,
     **dict.fromkeys(("sync", "rpc", "rest", "sources", "cluster", "load"), 5),
-    **dict.fromkeys(("cli", "console"), 6),
-    "__main__": 7,
+    **dict.fromkeys(("commands", "console"), 6),
+    "cli": 7,
+    "__main__": 8,
 }
 WORDS = frozenset(room for room, floor in FLOORS.items() if floor == 0)
 PACKAGE = "__init__"  # `import engine`: the name under which users find floor 4

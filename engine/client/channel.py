@@ -18,17 +18,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import repeat
-from typing import Any
 
 from ..errors import ConnectionLostError
 from ..wire.messages import READ_BYTES
 
 WAIT_MAX_MS = 3_600_000
+DONT_WAIT = (socket.MSG_DONTWAIT,)
 
 
 class _Batch:
     """Bytes on their way out; `counts` is how many of them the kernel has taken, call by call."""
+
+    __slots__ = ("counts", "data")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -44,21 +47,30 @@ class Channel:
     def __init__(self, connected: socket.socket, feed: Callable[[bytes], object]) -> None:
         connected.settimeout(None)
         self._socket = connected
+        self._send = connected.send
         self._left: _Batch | None = None
         self._pulls: Iterator[object] = map(feed, map(connected.recv, repeat(READ_BYTES)))
 
-    def send(self, data: bytes, wait_room: Callable[[], None]) -> None:
-        """Have the kernel take all of `data`. While it takes none, `wait_room` is called. Raises OSError."""
+    def send(self, data: bytes) -> bool:
+        """Put `data` on its way. False where the kernel does not take all of it now: see `flush`. Raises OSError."""
         left = self._left
         batch = self._left = _Batch(data if left is None else bytes(left.rest()) + data)
-        rest = memoryview(batch.data)
-        while rest:
-            try:
-                batch.counts.extend(map(self._socket.send, (rest,), (socket.MSG_DONTWAIT,)))
-            except BlockingIOError:
-                wait_room()
-            rest = batch.rest()
+        return self._sent(batch, batch.data)
+
+    def flush(self) -> bool:
+        """Try again with what the kernel has not taken; whether that was all. Raises OSError."""
+        batch = self._left
+        return batch is None or self._sent(batch, batch.rest())
+
+    def _sent(self, batch: _Batch, rest: bytes | memoryview) -> bool:
+        try:
+            batch.counts.extend(map(self._send, (rest,), DONT_WAIT))
+        except BlockingIOError:
+            return False
+        if batch.counts[-1] < len(rest):
+            return False
         self._left = None
+        return True
 
     def pull(self) -> None:
         """Wait for bytes and feed what came. At the end of the stream it feeds nothing. Raises OSError."""
@@ -122,21 +134,21 @@ class TlsChannel(Channel):
                 self._incoming.write(data)
         connected.sendall(self._outgoing.read())
 
-    def send(self, data: bytes, wait_room: Callable[[], None]) -> None:
+    def send(self, data: bytes) -> bool:
         try:
             with self._session:
                 self._tls.write(data)
                 records = self._outgoing.read()
-            super().send(records, wait_room)
+            return super().send(records)
         except BaseException:
             self.shut()  # a record may be lost between session and socket, and no later one can be read without it
             raise
 
     def settle(self) -> None:
         with self._session:
-            plain: Any = map(self._feed, map(self._tls.read, repeat(READ_BYTES)))
+            plain: Iterator[bytes] = iter(partial(self._tls.read, READ_BYTES), b"")  # empty when the session has ended
             try:
-                for _ in plain:
+                for _ in map(self._feed, plain):
                     pass
             except ssl.SSLWantReadError:
                 pass  # that was all

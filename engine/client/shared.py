@@ -22,7 +22,7 @@ from collections import deque
 from typing import Any
 
 from .. import errors
-from ..wire.messages import IDS, REQUEST, check_size, new_packer, new_unpacker, read_answer
+from ..wire.messages import IDS, MESSAGE_MAX_BYTES, REQUEST, check_size, new_packer, new_unpacker, read_answer
 from .channel import Channel, TlsChannel
 from .opening import CONNECT_TIMEOUT_S, Destination
 
@@ -77,7 +77,8 @@ class SharedLink:
             with self._sending:
                 if self.lost is None:
                     request = self._pack([REQUEST, number, method, params])
-                    check_size(method, len(request))
+                    if len(request) > MESSAGE_MAX_BYTES:
+                        check_size(method, len(request))
                     self._send(request, waiter, deadline)
                     self.calls += 1
             while waiter.answer is None:
@@ -114,20 +115,23 @@ class SharedLink:
     # --- sending ------------------------------------------------------------------------------------------------------
 
     def _send(self, request: bytes, waiter: Waiter, deadline: float | None) -> None:
-        def wait_room() -> None:
-            """The other end may take nothing before its answers are read, and there may be nobody who reads them."""
-            leads = self._lead_or_sleep(waiter, sleep=False)
-            if not self._channel.wait(deadline, to_read=leads, to_write=True):
-                raise errors.WaitTimeoutError("the request could not be sent in time: the other end takes nothing")
-            if leads and self._channel.readable():
-                self._read()
-
         try:
-            self._channel.send(request, wait_room)
+            if self._channel.send(request):
+                return
+            while self.lost is None and not self._channel.flush():
+                self._wait_room(waiter, deadline)
         except errors.WaitTimeoutError:
             raise
         except OSError as error:
             self._lose(error)
+
+    def _wait_room(self, waiter: Waiter, deadline: float | None) -> None:
+        """The other end may take nothing before its answers are read, and there may be nobody else who reads them."""
+        leads = self._lead_or_sleep(waiter, sleep=False)
+        if not self._channel.wait(deadline, to_read=leads, to_write=True):
+            raise errors.WaitTimeoutError("the request could not be sent in time: the other end takes nothing")
+        if leads and self._channel.readable():
+            self._read()
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 
@@ -186,16 +190,18 @@ class SharedLink:
 
     def _hand_out(self) -> None:
         with self._mutex:
-            while self._arrived:
-                answer = read_answer(self._arrived[0])
+            arrived = self._arrived
+            while arrived:
+                answer = read_answer(arrived[0])
                 waiter = self.waiting.get(answer[0])
                 if waiter is None:
                     self.passed_over += 1
                 else:
                     waiter.answer = answer
-                    waiter.wake()
+                    if waiter.asleep is not None:
+                        waiter.wake()
                     self.answers += 1
-                self._arrived.popleft()
+                arrived.popleft()
 
     def _leave(self, number: int, waiter: Waiter) -> None:
         """The call ends, however it does; a leader's place goes to one that sleeps."""

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from doors import Gate
 from faces import FACES, Face
-from servers import stand_in
+from servers import Passage, service
 
 from engine.sync import connect
 
 SOURCE = """
-import os, time
+import os, socket, time
 
 def handler(event, context):
     if event == "fail":
@@ -21,6 +22,10 @@ def handler(event, context):
         return context.client_context and context.client_context.custom
     if isinstance(event, dict) and "sleep_s" in event:
         time.sleep(event["sleep_s"])
+    if isinstance(event, dict) and "wait_at" in event:  # until the test lets go: see doors.Gate
+        with socket.socket(socket.AF_UNIX) as gate:
+            gate.connect(event["wait_at"])
+            gate.recv(1)
     print("seen", event)
     return event
 """
@@ -36,10 +41,25 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Iterator[str]:
     """Where a server of the whole session serves; it has the function `echo`."""
-    with stand_in(f"unix:{tmp_path_factory.mktemp('sockets')}/s.sock") as where:
+    with service(tmp_path_factory.mktemp("service")) as (where,):
         with connect(where) as client:
-            client.create_function("echo", code=source, handler="app.handler", memory_mb=1769, timeout_s=30)
+            client.create_function("echo", code=source, handler="app.handler", memory_mb=1769, timeout_s=60)
         yield where
+
+
+@pytest.fixture
+def passage(tmp_path: Path, address: str) -> Iterator[Passage]:
+    """A way to that server that can be cut."""
+    with Passage(tmp_path / "passage", address) as passage:
+        yield passage
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """Where invocations of `echo` wait until the test lets go."""
+    gate = Gate(tmp_path)
+    yield gate
+    gate.close()
 
 
 @pytest.fixture(params=FACES)

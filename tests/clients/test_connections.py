@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 import trustme
+from doors import Gate
 from faces import FACES, BlockingFace, Face
-from servers import stand_in
+from servers import Passage, service
 
 import engine.sync
 from engine import errors
@@ -27,13 +28,11 @@ def kind(request: pytest.FixtureRequest) -> Any:
     return FACES[request.param]
 
 
-def held(face: Face) -> Any:
-    """A call under way whose answer the server holds back."""
-    return face.start("_ask", "test_hold", lambda told: told)
-
-
-def ask(face: Face, method: str) -> Any:
-    return face.start("_ask", method, lambda told: told).result(60)
+def held(face: Face, gate: Gate) -> Any:
+    """An invocation under way whose function waits at the gate."""
+    call = face.start("invoke", "echo", {"wait_at": gate.path})
+    gate.wait_entered()
+    return call
 
 
 def test_nobody_there_is_told_with_the_address_and_the_way_out(kind: Any, tmp_path: Path) -> None:
@@ -68,82 +67,91 @@ def test_without_an_address_it_is_that_of_the_environment(
     assert default_socket() == "/run/user/7/engine.sock"
 
 
-def test_a_lost_connection_ends_the_calls_under_way_and_the_next_call_connects_again(client: Face) -> None:
-    waiting = [held(client) for _ in range(3)]
-    cut = client.start("_ask", "test_cut", lambda told: told)
-    for call in [*waiting, cut]:
-        with pytest.raises(errors.ConnectionLostError, match="was lost"):
-            call.result(60)
-    assert client.ping() == "pong"
-    assert client.statistics().connections == 2
+def test_a_lost_connection_ends_the_calls_under_way_and_the_next_call_connects_again(
+    kind: Any, passage: Passage, gate: Gate
+) -> None:
+    with kind(passage.address) as face:
+        waiting = [held(face, gate) for _ in range(3)]
+        passage.cut()
+        for call in waiting:
+            with pytest.raises(errors.ConnectionLostError, match="was lost"):
+                call.result(60)
+        assert face.ping() == "pong"
+        assert face.statistics().connections == 2
 
 
-def test_without_reconnecting_a_lost_connection_stays_lost(kind: Any, address: str) -> None:
-    with kind(address, reconnect=False) as face:
+def test_without_reconnecting_a_lost_connection_stays_lost(kind: Any, passage: Passage, gate: Gate) -> None:
+    with kind(passage.address, reconnect=False) as face:
+        call = held(face, gate)
+        passage.cut()
         with pytest.raises(errors.ConnectionLostError):
-            ask(face, "test_cut")
+            call.result(60)
         with pytest.raises(errors.ConnectionLostError, match="reconnect=False"):
             face.ping()
 
 
 def test_a_server_that_went_is_tried_a_few_times_and_one_that_came_back_is_found(kind: Any, tmp_path: Path) -> None:
-    path = f"unix:{tmp_path}/s.sock"
-    with stand_in(path) as address:
+    with service(tmp_path) as (address,):
         face = kind(address)
     with face:
-        Path(path.removeprefix("unix:")).unlink(missing_ok=True)
-        with pytest.raises(errors.ConnectionLostError, match=r"after 5 attempts"):
+        with pytest.raises(errors.ConnectionLostError, match=r"after 5 attempts: No such file"):
             while True:  # the first may only learn that the connection is gone
                 try:
                     face.ping()
                 except errors.ConnectionLostError as error:
                     if "was lost" not in str(error):
                         raise
-        with stand_in(path):
+        with service(tmp_path):
             assert face.ping() == "pong"
 
 
-def test_a_wait_that_ends_drops_only_the_wait(kind: Any, address: str) -> None:
+def test_a_wait_that_ends_drops_only_the_wait(kind: Any, address: str, gate: Gate) -> None:
     with kind(address) as face:
         with pytest.raises(errors.WaitTimeoutError, match=r"invoke had no answer within 0.01 s"):
-            face.invoke("echo", {"sleep_s": 0.3}, timeout_s=0.01)
+            face.invoke("echo", {"wait_at": gate.path}, timeout_s=0.01)
+        gate.wait_entered()
         assert face.invoke("echo", 2, timeout_s=60).json() == 2
-        assert face.invoke("echo", {"sleep_s": 0.6}).json() == {"sleep_s": 0.6}  # by now the late answer has come
+        gate.open()
+        while face.statistics().passed_over == 0:
+            face.ping()
         told = face.statistics()
         assert (told.passed_over, told.outstanding, told.connections) == (1, 0, 1)
 
 
-def test_a_clients_own_time_limit_is_for_every_call(kind: Any, address: str) -> None:
+def test_a_clients_own_time_limit_is_for_every_call(kind: Any, address: str, gate: Gate) -> None:
     with kind(address, timeout_s=0.05) as face, pytest.raises(errors.WaitTimeoutError):
-        ask(face, "test_hold")
+        face.invoke("echo", {"wait_at": gate.path})
+    gate.wait_entered()
 
 
-def test_answers_come_in_any_order(client: Face) -> None:
-    slow = held(client)
+def test_answers_come_in_any_order(client: Face, gate: Gate) -> None:
+    slow = held(client, gate)
     assert client.ping() == "pong"
     assert not slow.done()
-    ask(client, "test_let_go")
-    assert slow.result(60) == {}
+    gate.open()
+    assert slow.result(60).json() == {"wait_at": gate.path}
 
 
-def test_bytes_that_are_no_messagepack_rpc_end_the_connection_by_name(client: Face) -> None:
-    slow = held(client)
-    with pytest.raises(errors.ConnectionLostError, match=r"does not speak MessagePack-RPC"):
-        ask(client, "test_babble")
-    with pytest.raises(errors.ConnectionLostError):
-        slow.result(60)
-    assert client.ping() == "pong"
+@pytest.mark.parametrize("babble", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xc1", b"\x93\x01\x02\x03"])
+def test_bytes_that_are_no_messagepack_rpc_end_the_connection_by_name(
+    kind: Any, passage: Passage, gate: Gate, babble: bytes
+) -> None:
+    with kind(passage.address) as face:
+        slow = held(face, gate)
+        passage.say(babble)
+        with pytest.raises(errors.ConnectionLostError, match=r"MessagePack"):
+            slow.result(60)
+        assert face.ping() == "pong"
 
 
-def test_an_unknown_error_of_the_server_keeps_its_name(client: Face) -> None:
-    with pytest.raises(errors.EngineError, match="unexpected keyword argument"):
+def test_an_argument_the_server_does_not_know_is_refused_by_name(client: Face) -> None:
+    with pytest.raises(errors.InvalidParameterValueException, match="colour"):
         client.start("_ask", "stats", lambda told: told, colour="red").result(60)
 
 
-def test_closing_ends_the_calls_under_way_and_later_ones_are_refused(kind: Any, address: str) -> None:
+def test_closing_ends_the_calls_under_way_and_later_ones_are_refused(kind: Any, address: str, gate: Gate) -> None:
     with kind(address) as face:
-        slow = held(face)
-        face.ping()
+        slow = held(face, gate)
         face.close()
         with pytest.raises(errors.EngineClosedError):
             slow.result(60)
@@ -230,24 +238,28 @@ def test_a_signals_exception_ends_one_call_and_leaves_the_connection_to_the_rest
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of its own for localhost, with its key in the same file."""
-    path = tmp_path_factory.mktemp("tls") / "localhost.pem"
-    authority = trustme.CA()
-    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(path))
-    authority.cert_pem.write_to_path(str(path.with_suffix(".ca")))
-    return path
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of CA certificates; beside it a certificate for localhost, its key, and a token."""
+    folder, made = tmp_path_factory.mktemp("tls"), trustme.CA()
+    issued = made.issue_cert("localhost")
+    issued.private_key_pem.write_to_path(str(folder / "key.pem"))
+    issued.cert_chain_pems[0].write_to_path(str(folder / "chain.pem"))
+    made.cert_pem.write_to_path(str(folder / "ca.pem"))
+    (folder / "token").write_text("secret\n")
+    return folder / "ca.pem"
 
 
 @pytest.fixture(scope="module")
-def remote(certificate: Path) -> Iterator[str]:
+def remote(authority: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server on TCP, with TLS and a token."""
-    with stand_in("tcp:0", "secret", str(certificate)) as where:
-        yield where
+    named = {"--tls-cert": "chain.pem", "--tls-key": "key.pem", "--token-file": "token"}
+    options = [text for option, file in named.items() for text in (option, str(authority.with_name(file)))]
+    with service(tmp_path_factory.mktemp("remote"), "--tcp", "127.0.0.1:0", *options) as (_, tcp):
+        yield tcp.replace("127.0.0.1", "localhost")
 
 
-def test_tcp_takes_tls_and_a_token(kind: Any, remote: str, certificate: Path, source: Path) -> None:
-    with kind(remote, token="secret", tls=certificate.with_suffix(".ca")) as face:
+def test_tcp_takes_tls_and_a_token(kind: Any, remote: str, authority: Path, source: Path) -> None:
+    with kind(remote, token="secret", tls=authority) as face:
         assert face.ping() == "pong"
         try:
             face.create_function("secure", code=source, handler="app.handler", memory_mb=1769)
@@ -258,9 +270,9 @@ def test_tcp_takes_tls_and_a_token(kind: Any, remote: str, certificate: Path, so
             face.delete_function("secure")
 
 
-def test_a_wrong_token_or_a_strange_certificate_is_refused(kind: Any, remote: str, certificate: Path) -> None:
-    with pytest.raises(errors.InvalidParameterValueException, match="wrong token"):
-        kind(remote, token="guess", tls=certificate.with_suffix(".ca"))
+def test_a_wrong_token_or_a_strange_certificate_is_refused(kind: Any, remote: str, authority: Path) -> None:
+    with pytest.raises(errors.AccessDeniedException, match="token"):
+        kind(remote, token="guess", tls=authority)
     with pytest.raises(errors.ConnectionLostError, match=r"(?i)certificate"):
         kind(remote, token="secret", tls=ssl.create_default_context())
     with pytest.raises(errors.InvalidParameterValueException, match="not a file of CA certificates"):

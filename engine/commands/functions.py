@@ -1,0 +1,193 @@
+"""F6: `engine deploy`, `invoke`, `ls` and `rm`: functions of a running service."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import errors
+from ..client.blocking import Client
+from ..model import FunctionConfiguration
+from ..store.entry import find_handler
+from ..wire.values import as_map
+from .given import parse_variables, read_event, split_target
+from .service import Service, as_json_option, on_service, told_errors
+from .show import print_json, print_table, result_as_json
+
+
+@click.command()
+@click.argument("name")
+@click.argument("target", metavar="PATH[:HANDLER]")
+@click.option("--runtime", help="The function's runtime; by default the service's own Python.")
+@click.option("--memory", type=int, help="Memory in MB.")
+@click.option("--timeout", type=int, help="Time limit in seconds.")
+@click.option("--env", "variables", multiple=True, metavar="K=V", help="A variable; repeated, they replace all.")
+@click.option("--layer", "layers", multiple=True, metavar="PATH", help="A layer; repeated, they replace all.")
+@click.option("--role", help="The ARN of the execution role.")
+@click.option("--description", help="What it is for.")
+@click.option("--publish", is_flag=True, help="Publish a version of it.")
+@click.option("--alias", metavar="NAME", help="Have this alias name that version; implies --publish.")
+@on_service
+@as_json_option
+def deploy(
+    name: str,
+    target: str,
+    runtime: str | None,
+    memory: int | None,
+    timeout: int | None,
+    variables: tuple[str, ...],
+    layers: tuple[str, ...],
+    role: str | None,
+    description: str | None,
+    publish: bool,
+    alias: str | None,
+    service: Service,
+    as_json: bool,
+) -> None:
+    """Deploy a folder, .zip or .py file as function NAME, or give NAME this code and these settings.
+
+    A folder's requirements.txt is installed here first. What is not given stays as it is, or is Lambda's default.
+    """
+    path, handler = split_target(target)
+    settings = {
+        "runtime": runtime,
+        "memory_mb": memory,
+        "timeout_s": timeout,
+        "environment": parse_variables(variables) or None,
+        "layers": [Path(layer) for layer in layers] or None,
+        "role": role,
+        "description": description,
+    }
+    given = {key: value for key, value in settings.items() if value is not None}
+    with told_errors():
+        given["handler"] = handler or find_handler(path)
+    with service.client() as client:
+        made = _deployed(client, name, path, given)
+        if publish or alias is not None:
+            made = client.publish_version(name, description=description)
+        if alias is not None:
+            _point(client, name, alias, made.version)
+    if as_json:
+        print_json(as_map(made))
+    else:
+        click.echo(made.function_arn)
+
+
+def _deployed(client: Client, name: str, path: Path, given: dict[str, Any]) -> FunctionConfiguration:
+    try:
+        client.get_function(name)
+    except errors.ResourceNotFoundException:
+        return client.create_function(name, code=path, **given)
+    client.update_function_code(name, code=path)
+    return client.update_function_configuration(name, **given)
+
+
+def _point(client: Client, name: str, alias: str, version: str) -> None:
+    try:
+        client.create_alias(name, alias, version)
+    except errors.ResourceConflictException:
+        client.update_alias(name, alias, function_version=version)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("payload", required=False, metavar="[JSON|@FILE|-]")
+@click.option("--qualifier", help="A version or an alias.")
+@click.option("--type", "kind", type=click.Choice(["RequestResponse", "Event", "DryRun"]), default="RequestResponse")
+@click.option("--log", is_flag=True, help="Print the end of the invocation's log on standard error.")
+@click.option("--client-context", metavar="JSON|@FILE", help="A JSON object for context.client_context.")
+@on_service
+@as_json_option
+def invoke(
+    name: str,
+    payload: str | None,
+    qualifier: str | None,
+    kind: Any,
+    log: bool,
+    client_context: str | None,
+    service: Service,
+    as_json: bool,
+) -> None:
+    """Invoke a function and print its answer. Exit status 1 when the function fails."""
+    event = read_event(payload, "PAYLOAD")
+    context = _context(client_context)
+    with service.client() as client:
+        result = client.invoke(
+            name, event, qualifier=qualifier, invocation_type=kind, client_context=context, log_tail=log
+        )
+    if as_json:
+        print_json(result_as_json(result))
+    else:
+        click.echo(result.payload)
+    if result.log_tail and not as_json:
+        click.echo(result.log_tail.replace("\r", "\n"), err=True, nl=False)
+    sys.exit(1 if result.function_error else 0)
+
+
+def _context(given: str | None) -> dict[str, object] | None:
+    if given is None:
+        return None
+    import json
+
+    context = json.loads(read_event(given, "--client-context"))
+    if not isinstance(context, dict):
+        raise click.BadParameter("it is a JSON object", param_hint="--client-context")
+    return context
+
+
+@click.command()
+@click.argument("name", required=False)
+@on_service
+@as_json_option
+def ls(name: str | None, service: Service, as_json: bool) -> None:
+    """List functions; of one function its versions and aliases."""
+    with service.client() as client:
+        if name is None:
+            _list("functions", client.list_functions(), as_json)
+            return
+        versions, aliases = client.list_versions(name), client.list_aliases(name)
+    if as_json:
+        print_json({"versions": as_map(versions), "aliases": as_map(aliases)})
+        return
+    _list("versions", versions, as_json)
+    if aliases:
+        click.echo()
+        print_table(
+            ["alias", "version", "description"],
+            [(each.name, each.function_version, each.description) for each in aliases],
+        )
+
+
+def _list(what: str, functions: list[FunctionConfiguration], as_json: bool) -> None:
+    if as_json:
+        print_json({what: as_map(functions)})
+        return
+    headings = ["function", "version", "runtime", "handler", "MB", "s", "code bytes", "last modified", "description"]
+    rows = [
+        (
+            each.function_name,
+            each.version,
+            each.runtime,
+            each.handler,
+            each.memory_mb,
+            each.timeout_s,
+            each.code.size,
+            each.last_modified,
+            each.description,
+        )
+        for each in functions
+    ]
+    print_table(headings, rows, numbers=("MB", "s", "code bytes"))
+
+
+@click.command()
+@click.argument("name")
+@click.option("--qualifier", help="Only this published version.")
+@on_service
+def rm(name: str, qualifier: str | None, service: Service) -> None:
+    """Delete a function, or one version of it. Invocations under way finish."""
+    with service.client() as client:
+        client.delete_function(name, qualifier=qualifier)
