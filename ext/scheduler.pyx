@@ -16,10 +16,11 @@ ASLEEP OR AWAKE
 import os
 
 from libc.errno cimport errno
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from engine._ext.environment cimport Waiter
+from engine._ext.epoll cimport *
 from engine._ext.kernel cimport monotonic_ns
 from engine._ext.lane cimport Lane
 from engine._ext.layout cimport fence, relax, store32
@@ -28,24 +29,13 @@ from engine._ext.result cimport InvokeResult
 
 from engine.errors import EngineClosedError, ForeignProcessError, ServiceException, TooManyRequestsException
 
-cdef extern from "sys/epoll.h" nogil:
-    ctypedef union epoll_data_t:
-        uint64_t u64
-    struct epoll_event:
-        uint32_t events
-        epoll_data_t data
-    int epoll_create1(int)
-    int epoll_ctl(int, int, int, epoll_event*)
-    int epoll_wait(int, epoll_event*, int, int)
-    int EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL
-    uint32_t EPOLLIN, EPOLLET
-
 cdef enum:
     BUDGET = 256            # answers taken from one lane before the next has its turn
     EVENTS = 64
     NEAR_NS = 15000         # an answer nearer than this is worth waiting for on the loop
     SPIN_MOST_NS = 200000
     HOT_NS = 100000         # how long the loop keeps turning after the last answer
+    ROUNDS = 8             # looks at lanes and door, while there is something, before the loop has its turn
 
 
 cdef bint spin_lane(queue_t* queue_ptr, uint64_t stop_ns, int epoll_fd) noexcept nogil:
@@ -61,6 +51,14 @@ cdef bint spin_lane(queue_t* queue_ptr, uint64_t stop_ns, int epoll_fd) noexcept
             return True
         if monotonic_ns() >= stop_ns:
             return False
+
+
+cdef class Door:
+    """Whoever brings invocations from outside, on the loop's thread."""
+
+    cdef int turn(self) except -1:
+        """Bring what there is, send what was answered; how much there was."""
+        return 0
 
 
 cdef class Scheduler:
@@ -271,15 +269,20 @@ cdef class Scheduler:
         """Settle what is there; come back next turn while traffic is hot, else arrange to be woken."""
         cdef Lane lane
         cdef uint64_t now_ns
+        cdef int settled, rounds = 0
         if self.closed:
             self.polling = False
             return
         while True:
-            if self.drain_all():
-                self.hot_until_ns = monotonic_ns() + HOT_NS
-                now_ns = 0
-            else:
-                now_ns = monotonic_ns()
+            settled = self.drain_all()
+            if self.door is not None:
+                settled += self.door.turn()
+            now_ns = monotonic_ns()
+            if settled:
+                self.hot_until_ns = now_ns + HOT_NS
+                rounds += 1
+                if rounds < ROUNDS:
+                    continue
             if self.may_spin and now_ns < self.hot_until_ns and self.expects_soon():
                 for lane in self.active:
                     store32(&lane.queue.head_ptr.core_asleep, 0)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from .._ext.lane import Lane
 from .._ext.result import InvokeResult
 
+class Door: ...
+
 class Scheduler:
     active: list[Lane]
     on_active: Callable[[], object]

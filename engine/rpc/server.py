@@ -20,7 +20,9 @@ from typing import Any, Final
 import msgpack
 
 from .. import errors
-from .._ext.connection import Connection, Exchange
+from .._ext.connection import WRITE_BUFFER_MAX, Connection
+from .._ext.exchange import Exchange
+from .._ext.stream import Stream
 from ..app import Engine, encode_extra
 from ..wire.payload import too_large
 from ..wire.values import error_as_map
@@ -29,7 +31,9 @@ from .uploads import Uploads
 
 CONNECTIONS_MAX: Final = 10_000  # open at once; one more is closed at once
 AUTHENTICATION_S: Final = 10.0  # how long a client has for the TLS handshake, and then to show its token
-WRITE_BUFFER_BYTES: Final = 1 << 20  # answers a client has not taken: above, nothing more is read from it
+ACCEPTED_MAX: Final = 64  # at once
+OUT_OF_FILES_S: Final = 0.5
+GOODBYE_S: Final = 1.0  # for answers on their way when the time for draining is over
 BACKLOG: Final = 4_096
 OPTIONS: Final = frozenset({"qualifier", "invocation_type", "client_context", "log_tail"})
 INVOCATION_TYPES: Final = ("RequestResponse", "Event", "DryRun")
@@ -38,32 +42,28 @@ UNIX_PATH_MAX: Final = 107  # bytes: sockaddr_un of unix(7)
 log = logging.getLogger("engine.rpc")
 
 
-class Client(Connection):
-    """A connection that its server knows."""
+class TlsConnection(Connection):
+    """A connection over TCP: strange until it has shown the token, for which it has only so long."""
 
-    def __init__(self, server: Server, *, trusted: bool) -> None:
-        super().__init__(server.exchange, trusted=trusted)
+    def __init__(self, server: Server) -> None:
+        super().__init__(server.exchange, trusted=False)
         self._server = server
         self._deadline: asyncio.TimerHandle | None = None
-        self.uploads = Uploads()
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
-        if not self._server.lets_in(self, transport):
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_MAX)
+        if not self._server.lets_in(self):
             transport.abort()
-        elif not self.trusted:
-            loop = asyncio.get_running_loop()
-            self._deadline = loop.call_later(AUTHENTICATION_S, self._end_if_unknown)
+        self._deadline = asyncio.get_running_loop().call_later(AUTHENTICATION_S, self.end_if_strange)
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
-        self.uploads.close()
         if self._deadline is not None:
             self._deadline.cancel()
-        self._server.left(self)
 
-    def _end_if_unknown(self) -> None:
+    def end_if_strange(self) -> None:
+        """The time for showing a token is over."""
         if not self.trusted:
             self.close()
 
@@ -83,10 +83,14 @@ class Server:
             receipt=door.receipt,
             error_answer=_error_answer,
             refusal=too_large,
+            left=self._left,
         )
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self.exchange.fileno(), self.exchange.readable)
         self._listeners: list[asyncio.Server] = []
         self._paths: list[tuple[str, int]] = []  # of unix sockets, with the inode that is ours
-        self._clients: set[Client] = set()
+        self._unix: list[socket.socket] = []
+        self._clients: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._closing = False
@@ -97,18 +101,41 @@ class Server:
         """Serve this user on a unix socket. Raises OSError, EngineError where another process serves there."""
         listener = _bind_unix(path)
         self._paths.append((path, os.stat(path).st_ino))
-        loop = asyncio.get_running_loop()
-        make = lambda: Client(self, trusted=True)  # noqa: E731
-        self._listeners.append(await loop.create_unix_server(make, sock=listener, backlog=BACKLOG))
+        self._unix.append(listener)
+        self._loop.add_reader(listener.fileno(), self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        """Take in who waits at the door; a bounded number, so that others have their turn."""
+        for _ in range(ACCEPTED_MAX):
+            try:
+                opened, _ = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    log.error("no client can be taken in for %s s: %s", OUT_OF_FILES_S, error.strerror)
+                    self._loop.remove_reader(listener.fileno())
+                    self._loop.call_later(OUT_OF_FILES_S, self._accept_again, listener)
+                    return
+                continue  # that one is gone already
+            if _uid_of(opened) in (os.geteuid(), 0):
+                opened.setblocking(False)
+                stream = Stream(self.exchange, opened, trusted=True)
+                if not self.lets_in(stream):
+                    stream.abort()
+            else:
+                opened.close()
+
+    def _accept_again(self, listener: socket.socket) -> None:
+        if not self._closing:
+            self._loop.add_reader(listener.fileno(), self._accept, listener)
 
     async def listen_tcp(self, host: str, port: int, tls: ssl.SSLContext) -> int:
         """Serve whoever has the token, over TLS. The port listened on: port 0 has the system choose."""
         if not self._token:
             raise errors.InvalidParameterValueException("serving TCP takes a token, which clients must show")
-        loop = asyncio.get_running_loop()
-        make = lambda: Client(self, trusted=False)  # noqa: E731
-        listener = await loop.create_server(
-            make, host, port, ssl=tls, backlog=BACKLOG, ssl_handshake_timeout=AUTHENTICATION_S
+        listener = await self._loop.create_server(
+            lambda: TlsConnection(self), host, port, ssl=tls, backlog=BACKLOG, ssl_handshake_timeout=AUTHENTICATION_S
         )
         self._listeners.append(listener)
         return int(listener.sockets[0].getsockname()[1])
@@ -118,6 +145,9 @@ class Server:
         self._closing = True
         for listener in self._listeners:
             listener.close()
+        for door in self._unix:
+            self._loop.remove_reader(door.fileno())
+            door.close()
         for path, inode in self._paths:
             if _inode(path) == inode:
                 os.unlink(path)
@@ -128,8 +158,11 @@ class Server:
             client.close()
         for task in self._tasks:
             task.cancel()
-        if not drained:
-            await self._emptied(1.0)
+        if not drained and not await self._emptied(GOODBYE_S):
+            for client in list(self._clients):
+                client.abort()
+        self._loop.remove_reader(self.exchange.fileno())
+        self.exchange.close()
         return drained
 
     async def _emptied(self, within_s: float) -> bool:
@@ -143,28 +176,26 @@ class Server:
 
     # --- clients ------------------------------------------------------------------------------------------------------
 
-    def lets_in(self, client: Client, transport: Any) -> bool:
+    def lets_in(self, client: Connection) -> bool:
         """Whether a client that has just come may stay."""
         self._clients.add(client)
         self._empty.clear()
-        if self._closing or len(self._clients) > CONNECTIONS_MAX:
-            return False
-        peer = transport.get_extra_info("socket")
-        return peer.family != socket.AF_UNIX or _uid_of(peer) in (os.geteuid(), 0)
+        return not self._closing and len(self._clients) <= CONNECTIONS_MAX
 
-    def left(self, client: Client) -> None:
-        """A client is gone."""
+    def _left(self, client: Connection) -> None:
         self._clients.discard(client)
+        if client.peer is not None:
+            client.peer.close()
         if not self._clients:
             self._empty.set()
 
-    def _control(self, client: Client, number: int | None, method: str, packed: bytes) -> None:
+    def _control(self, client: Connection, number: int | None, method: str, packed: bytes) -> None:
         """A request that is no `invoke`: it runs as a task of its own; answers come as they are ready."""
         task = asyncio.get_running_loop().create_task(self._carry_out(client, number, method, packed))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _carry_out(self, client: Client, number: int | None, method: str, packed: bytes) -> None:
+    async def _carry_out(self, client: Connection, number: int | None, method: str, packed: bytes) -> None:
         known = client.trusted
         try:
             given = methods.parameters(packed)
@@ -173,7 +204,9 @@ class Server:
             elif not known:
                 raise errors.AccessDeniedException(f"{method}: show the token first, with authenticate [token]")
             else:
-                value = await methods.call(self._engine, client.uploads, method, given)
+                if client.peer is None:
+                    client.peer = Uploads()
+                value = await methods.call(self._engine, client.peer, method, given)
             answer = None if number is None else msgpack.packb([1, number, None, value])
         except Exception as error:
             if not isinstance(error, errors.EngineError):
@@ -183,7 +216,7 @@ class Server:
         if not client.trusted:
             client.close()
 
-    def _authenticate(self, client: Client, given: list[Any]) -> dict[str, Any]:
+    def _authenticate(self, client: Connection, given: list[Any]) -> dict[str, Any]:
         if len(given) != 1 or not isinstance(given[0], str):
             raise errors.InvalidParameterValueException("authenticate takes [token]")
         if self._token and not hmac.compare_digest(given[0].encode(), self._token.encode()):

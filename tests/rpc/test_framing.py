@@ -6,6 +6,7 @@ The transport is made of lists: what a real one does with bytes is told in the o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import msgpack
@@ -13,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine._ext.connection import DEPTH_MAX, IN_FLIGHT_MAX, MESSAGE_MAX, Connection, Exchange
+from engine._ext.connection import DEPTH_MAX, IN_FLIGHT_MAX, MESSAGE_MAX, Connection
+from engine._ext.exchange import Exchange
 from engine._ext.scheduler import Scheduler
 from engine.errors import ResourceNotFoundException
 from engine.wire.values import error_as_map
@@ -70,6 +72,7 @@ class Harness:
             receipt=lambda lane, kind: None,  # type: ignore[arg-type, return-value]
             error_answer=lambda number, error: msgpack.packb([1, number, error_as_map(error), None]),
             refusal=lambda length: ResourceNotFoundException(f"{length} bytes"),
+            left=lambda connection: None,
         )
         self.connection = Connection(self.exchange, trusted=True)
         self.transport = Transport()
@@ -96,6 +99,7 @@ class Harness:
 
     def close(self) -> None:
         self.connection.connection_lost(None)
+        self.exchange.close()
         self.scheduler.close()
 
 
@@ -108,7 +112,7 @@ def harness() -> Any:
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(places)]
 
 
 @settings(deadline=None)

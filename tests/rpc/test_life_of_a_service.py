@@ -222,7 +222,7 @@ def test_a_client_that_shows_no_token_is_not_waited_for(new_service: NewService)
     import asyncio
 
     from engine import Engine
-    from engine.rpc.server import Client, Server
+    from engine.rpc.server import Server, TlsConnection
 
     class Transport(asyncio.Transport):
         ended = False
@@ -242,12 +242,13 @@ def test_a_client_that_shows_no_token_is_not_waited_for(new_service: NewService)
     async def main() -> bool:
         async with Engine() as engine:
             server = Server(engine, token="x")
-            client = Client(server, trusted=False)
+            client = TlsConnection(server)
             transport = Transport()
             client.connection_made(transport)
             assert client._deadline is not None
             client._deadline._run()
             client.connection_lost(None)
+            await server.close()
             return transport.ended
 
     ours, theirs = socket.socketpair()

@@ -12,6 +12,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import msgpack
 import psutil
 import pytest
 from conftest import PATIENCE_S, Raw, Service
@@ -187,8 +188,7 @@ def test_who_does_not_read_holds_up_only_himself(client: Raw, served: Service) -
     slow.socket.setblocking(False)
     before = stats_of(client, "long")["invocations"]
     sent = 0
-    ask = b"".join(b"\x94\x00\xcd%b\xa6invoke\x92\xa4long\xc4\x12%b" % (number.to_bytes(2, "big"), b'{"length": 100000}')
-                   for number in range(4_000))  # fmt: skip
+    ask = b"".join(msgpack.packb([0, number, "invoke", ["long", '{"length": 100000}']]) for number in range(4_000))
     quiet_since = time.monotonic()
     while sent < len(ask) and time.monotonic() - quiet_since < 2.0:
         try:
@@ -239,7 +239,8 @@ def test_another_user_is_not_served(served: Service) -> None:
     folder = served.path.parent
     mode = served.path.stat().st_mode
     code = (
-        "import os, socket, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534); s = socket.socket(socket.AF_UNIX)\n"
+        "import os, socket, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "s = socket.socket(socket.AF_UNIX)\n"
         "os.chdir(int(sys.argv[1]))\n"
         "try: s.connect('service.sock')\n"
         "except PermissionError: sys.exit(13)\n"

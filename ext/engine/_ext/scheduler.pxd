@@ -5,7 +5,13 @@ from engine._ext.environment cimport Waiter
 from engine._ext.lane cimport Lane
 from engine._ext.queue cimport queue_t
 
+cdef class Door:
+    # Whoever brings invocations from outside, on the loop's thread.
+    cdef int turn(self) except -1
+
+
 cdef class Scheduler:
+    cdef Door door                      # looked after while traffic is hot, between two looks at the lanes
     cdef readonly list active           # lanes with something outstanding or starting
     cdef public object on_active        # called when there is something to watch over
     cdef public object on_demand        # called with a lane that wants environments
