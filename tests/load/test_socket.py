@@ -43,7 +43,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with service(folder, "--tcp", "127.0.0.1:0", *tls, *token) as (unix, tcp):
         with connect(unix) as client:
             client.create_function("echo", code=ECHO, handler="app.handler", memory_mb=int(ONE_VCPU_MB))
-        (pid,) = (child.pid for child in psutil.Process().children() if "serve" in child.cmdline())
+        path = unix.removeprefix("unix:")
+        (pid,) = (child.pid for child in psutil.Process().children() if path in child.cmdline())
         yield Running(unix, tcp.replace("127.0.0.1", "localhost"), pid, [*token, "--tls-ca", str(folder / "ca.pem")])
 
 
