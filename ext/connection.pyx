@@ -1,13 +1,13 @@
 """A client's connection: bytes in, invocations straight into slots, answers straight out.
 
-Bytes are looked at where they came to lie; what is left of a message is held until the rest comes. An `invoke` goes from
-there into its slot: what it costs in Python objects is the function's name, for looking it up, and a `Ticket`, to which
-the answer goes. Every other method is handed to `Exchange.control`. How bytes move is a subclass's: here an asyncio
-transport's (TLS), in `stream.pyx` a socket's own.
+Bytes are looked at where they came to lie; what is left of a message is held until the rest comes. An `invoke` goes
+from there into its slot: what it costs in Python objects is the function's name, for looking it up, and a `Ticket`, to
+which the answer goes. Every other method is handed to `Exchange.control`. How bytes move is a subclass's: here an
+asyncio transport's (TLS), in `stream.pyx` a socket's own.
 
 BOUNDS. A connection reads on only while it has fewer than IN_FLIGHT_MOST requests unanswered and no more than STUFFED
-bytes of answers wait for its client; else its own reading pauses, and nobody else's. What those requests answer is still
-held for it, up to UNREAD_MOST bytes: past that the connection is ended.
+bytes of answers wait for its client; else its own reading pauses, and nobody else's. What those requests answer is
+still held for it, up to UNREAD_MOST bytes: past that the connection is ended.
 All of it runs on the loop's thread.
 """
 

@@ -37,7 +37,8 @@ cdef class Exchange(Door):
     refusal(length): the exception for an event that is too large. left(connection): it is gone.
     """
 
-    def __init__(self, Scheduler scheduler not None, *, lane_of, control, options, receipt, error_answer, refusal, left):
+    def __init__(self, Scheduler scheduler not None, *, lane_of, control, options, receipt, error_answer, refusal,
+                 left):
         self.scheduler = scheduler
         self.lane_of = lane_of
         self.control = control

@@ -176,11 +176,11 @@ cdef class Lane:
         """An accepted invocation will not run: its caller gets this exception."""
         self.outstanding -= 1
         self.quota.used -= 1
-        if waiter is not None:
-            try:
+        try:
+            if waiter is not None:
                 waiter.set_exception(error)
-            except InvalidStateError:   # the caller stopped waiting
-                pass
+        except InvalidStateError:   # the caller stopped waiting
+            pass
         return 0
 
     def drain_now(self) -> int:
@@ -261,10 +261,10 @@ cdef class Lane:
     cdef int learn(self, Environment env, uint64_t published_ns, uint64_t claimed_ns, uint64_t done_ns,
                    uint64_t cpu_ns) except -1:
         """Running estimates for waking, spinning and scaling. `cpu_ns` is sampled: often it repeats the last one."""
-        # One that lost its CPU says little of the next: no sample counts for more than a few times the mean.
-        cdef double took = <double>(done_ns - claimed_ns), usual = min(took, self.service_ns * 8 + 50000), share
-        env.used_ns = done_ns
-        self.service_ns = took if self.service_ns == 0 else self.service_ns * 0.9 + usual * 0.1
+        cdef double took = <double>(done_ns - claimed_ns), share
+        env.used_ns = done_ns   # one that lost its CPU for a while says little of the next, and counts for less
+        self.service_ns = took if self.service_ns == 0 else (
+            self.service_ns * 0.9 + min(took, self.service_ns * 8 + 50000) * 0.1)
         self.turnaround_ns = self.turnaround_ns * 0.8 + <double>(done_ns - published_ns) * 0.2
         self.longest_ns = max(took, self.longest_ns * 0.999)
         env.busy_ns += done_ns - claimed_ns
