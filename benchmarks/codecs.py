@@ -139,8 +139,8 @@ class RpcDialogue(_Said):
         payload = result.get("payload")
         if not isinstance(payload, bytes) or not _is_json(payload, self._echo) or result.get("function_error"):
             raise _wrong("not the echo", whole)
-        at = whole.index(b"\xc0")
-        return whole[at : whole.index(payload) + len(payload)]
+        began = whole.index(payload)
+        return whole[whole.rindex(b"\xc0", 0, began) : began + len(payload)]  # an id may hold the byte of nil too
 
 
 class Http:
