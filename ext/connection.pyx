@@ -27,6 +27,7 @@ cdef enum:
     UNREAD_MOST = 268435456
     EVENT_MAX = 6291456
     KEPT = 65536            # a buffer larger than this is given back once it is empty
+    STRANGER_MOST = 4096    # bytes that a client without a token may have said
 
 IN_FLIGHT_MAX = IN_FLIGHT_MOST
 MESSAGE_MAX = WIRE_MOST
@@ -37,7 +38,7 @@ WRITE_BUFFER_MAX = STUFFED
 VIOLATIONS = {
     WIRE_MALFORMED: "this is not a MessagePack-RPC request or notification",
     WIRE_TOO_DEEP: f"arrays and maps lie within each other more than {DEPTH_MAX} deep",
-    WIRE_TOO_LONG: f"a message has more than {MESSAGE_MAX} bytes",
+    WIRE_TOO_LONG: f"a message has more than {MESSAGE_MAX} bytes, or without a token more than {STRANGER_MOST}",
 }
 
 
@@ -193,6 +194,8 @@ cdef class Connection:
                         self.read_on(False)
                     break
                 size = wire_scan(&self.scan, data_ptr + at, length - at)
+                if not self.trusted and (size > STRANGER_MOST or (size == 0 and length - at > STRANGER_MOST)):
+                    size = WIRE_TOO_LONG
                 if size == 0:
                     break
                 if size < 0:

@@ -29,7 +29,7 @@ cdef uint8_t chunk[CHUNK]       # of whichever stream reads now; nothing of it i
 
 
 cdef class Stream(Connection):
-    """`opened` is a connected, non-blocking socket, which from now on is the stream's."""
+    """`opened` is a connected, non-blocking socket, the stream's from now on. OSError where it cannot be watched."""
 
     cdef int fd
     cdef uint32_t watched       # what the epoll set has
@@ -39,10 +39,10 @@ cdef class Stream(Connection):
         super().__init__(exchange, trusted=trusted)
         self.transport = opened
         self.fd = opened.fileno()
-        exchange.connections += 1
-        exchange.streams.add(self)
         self.reading = True
         self.watch()
+        exchange.connections += 1
+        exchange.streams.add(self)
 
     def __hash__(self) -> int:
         return <Py_ssize_t><void*>self >> 4

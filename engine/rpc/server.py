@@ -118,13 +118,21 @@ class Server:
                     self._loop.call_later(OUT_OF_FILES_S, self._accept_again, listener)
                     return
                 continue  # that one is gone already
-            if _uid_of(opened) in (os.geteuid(), 0):
-                opened.setblocking(False)
-                stream = Stream(self.exchange, opened, trusted=True)
-                if not self.lets_in(stream):
-                    stream.abort()
-            else:
-                opened.close()
+            self._take_in(opened)
+
+    def _take_in(self, opened: socket.socket) -> None:
+        if _uid_of(opened) not in (os.geteuid(), 0):
+            opened.close()
+            return
+        opened.setblocking(False)
+        try:
+            stream = Stream(self.exchange, opened, trusted=True)
+        except OSError as error:
+            log.error("a client cannot be taken in: %s", error.strerror)
+            opened.close()
+            return
+        if not self.lets_in(stream):
+            stream.abort()
 
     def _accept_again(self, listener: socket.socket) -> None:
         if not self._closing:
@@ -190,23 +198,24 @@ class Server:
             self._empty.set()
 
     def _control(self, client: Connection, number: int | None, method: str, packed: bytes) -> None:
-        """A request that is no `invoke`: it runs as a task of its own; answers come as they are ready."""
+        """A request that is no `invoke`: it runs as a task of its own; answers come as they are ready.
+
+        A token is looked at here and now: what comes behind it, even in the same bytes, is a trusted client's.
+        """
+        if method == "authenticate":
+            self._authenticate(client, number, packed)
+            return
         task = asyncio.get_running_loop().create_task(self._carry_out(client, number, method, packed))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _carry_out(self, client: Connection, number: int | None, method: str, packed: bytes) -> None:
-        known = client.trusted
         try:
-            given = methods.parameters(packed)
-            if method == "authenticate":
-                value: Any = self._authenticate(client, given)
-            elif not known:
+            if not client.trusted:
                 raise errors.AccessDeniedException(f"{method}: show the token first, with authenticate [token]")
-            else:
-                if client.peer is None:
-                    client.peer = Uploads()
-                value = await methods.call(self._engine, client.peer, method, given)
+            if client.peer is None:
+                client.peer = Uploads()
+            value = await methods.call(self._engine, client.peer, method, methods.parameters(packed))
             answer = None if number is None else msgpack.packb([1, number, None, value])
         except Exception as error:
             if not isinstance(error, errors.EngineError):
@@ -216,13 +225,20 @@ class Server:
         if not client.trusted:
             client.close()
 
-    def _authenticate(self, client: Connection, given: list[Any]) -> dict[str, Any]:
-        if len(given) != 1 or not isinstance(given[0], str):
-            raise errors.InvalidParameterValueException("authenticate takes [token]")
-        if self._token and not hmac.compare_digest(given[0].encode(), self._token.encode()):
-            raise errors.AccessDeniedException("this is not the server's token")
-        client.trusted = True
-        return {}
+    def _authenticate(self, client: Connection, number: int | None, packed: bytes) -> None:
+        try:
+            given = methods.parameters(packed)
+            if len(given) != 1 or not isinstance(given[0], str):
+                raise errors.InvalidParameterValueException("authenticate takes [token]")
+            if self._token and not hmac.compare_digest(given[0].encode(), self._token.encode()):
+                raise errors.AccessDeniedException("this is not the server's token")
+            client.trusted = True
+            answer: bytes = msgpack.packb([1, number, None, {}])
+        except errors.EngineError as error:
+            answer = _error_answer(number or 0, error)
+        client.respond(None if number is None else answer)
+        if not client.trusted:
+            client.close()
 
 
 def _options(packed: bytes) -> tuple[str | None, str, bytes, bool]:

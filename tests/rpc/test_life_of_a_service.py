@@ -207,8 +207,15 @@ def test_tcp_takes_tls_and_the_token_before_anything_else(new_service: NewServic
         except ConnectionResetError:
             pass
 
+    stranger = TlsRaw(port, authority)
+    stranger.say([0, 1, "authenticate", ["x" * 5_000]])
+    assert stranger.hear()[2]["type"] == "ProtocolError"
+    stranger.close()
+
     friend = TlsRaw(port, authority)
-    assert friend.call("authenticate", "open sesame") == {}
+    friend.say([0, 1, "authenticate", ["open sesame"]], [0, 2, "invoke", ["nobody", b"{}"]])
+    assert friend.hear() == [1, 1, None, {}]
+    assert friend.hear()[2]["type"] == "ResourceNotFoundException"
     friend.deploy("echo")
     friend.say(*[[0, number, "invoke", ["echo", f"{number}"]] for number in range(100, 300)])
     heard = [friend.hear() for _ in range(200)]
