@@ -64,7 +64,7 @@ def _tiles(document: Document) -> Iterable[str]:
         "errors": (f"{failed:,}", f"{percent(failed / max(1, calls['sent']))} of {calls['sent']:,} calls"),
         "cold starts": (cold, "" if starts["cold_share"] is None else f"{percent(starts['cold_share'])} of answers"),
         "cost per million": ("unknown" if cost is None else usd(cost), "list price, us-east-1"),
-        "CPU per call": ("unknown" if cpu is None else span(cpu), "user and system; of what: below"),
+        "CPU per call": ("unknown" if cpu is None else span(cpu), "user and system time"),
     }  # fmt: skip
     for name, (value, below) in told.items():
         yield f'<div class="card tile"><span>{name}</span><b>{escape(value)}</b><small>{escape(below)}</small></div>'
