@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import ClassVar, Final, TypeVar
 
-from .cpu import tree_cpu_s
+from engine.load.cpu import tree_cpu_s
+
 from .work import check
 
 Ticket = TypeVar("Ticket")
@@ -68,7 +70,7 @@ class Contender(ABC):
 
     def cpu_s(self) -> float:
         """CPU seconds so far of every process that serves: all of this tree, unless the caller can be told apart."""
-        return tree_cpu_s()
+        return tree_cpu_s(os.getpid())
 
     def timed(self, bound: Bound, pause_s: float = 0.0) -> list[int]:
         """Nanoseconds of calls made one after the other, `pause_s` of quiet before each (not counted)."""

@@ -16,7 +16,7 @@ from .figures import Figure, Spread, times_better
 FORMAT: Final = 1  # of the JSON object
 MET: Final = {True: Text("met", "green"), False: Text("missed", "bold red"), None: Text("not measured", "yellow")}
 
-Stamp = dict[str, str | int | list[float]]
+Stamp = dict[str, str | float | list[float]]
 
 
 def as_json(comparison: Comparison, outcome: Outcome, stamp: Stamp, settings: dict[str, Any]) -> dict[str, Any]:

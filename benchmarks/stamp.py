@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import subprocess
 import sys
-from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from engine.load.stamp import machine
+
+from .source_tree import ROOT
 
 
-def stamp() -> dict[str, str | int | list[float]]:
+def stamp() -> dict[str, str | float | list[float]]:
     """A flat, JSON-ready record."""
     return {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "load_average": [round(load, 2) for load in os.getloadavg()],
+        **machine(),
         "commit": _commit(),
         "engine": _version("invocation-engine"),
         **{name: _version(name) for name in ("cython", "uvloop", "orjson", "loky", "uvicorn", "awslambdaric", "ray")},
         "redis": _redis(),
         "command": " ".join(sys.orig_argv[1:]),
     }
-
-
-def _cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 def _version(distribution: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
-from ..contract import Contender
+if TYPE_CHECKING:
+    from ..contract import Contender
 
 CONTENDERS: Final = {
     "engine": "engine_blocking:EngineBlocking",
@@ -48,4 +49,4 @@ def chosen(peers: str) -> list[str]:
 def load(name: str) -> Contender:
     """A new, closed contender. Raises ImportError where its library is not installed."""
     module, kind = CONTENDERS[name].split(":")
-    return cast(type[Contender], getattr(import_module(f".{module}", __name__), kind))()
+    return cast("type[Contender]", getattr(import_module(f".{module}", __name__), kind))()

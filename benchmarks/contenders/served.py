@@ -16,9 +16,10 @@ from typing import Final
 
 import psutil
 
+from engine.load.cpu import tree_cpu_s
+
 from .. import traffic
 from ..contract import Bound, Contender
-from ..cpu import service_cpu_s
 from ..source_tree import ROOT
 from ..traffic import Connection, Dialogue
 from ..work import PAYLOAD
@@ -83,7 +84,7 @@ class Served(Contender):
         return self._process.pid
 
     def cpu_s(self) -> float:
-        return service_cpu_s(self.pid)
+        return tree_cpu_s(self.pid)
 
     def connect(self) -> socket.socket:
         """A new connection. Raises OSError where nobody listens."""

@@ -15,14 +15,16 @@ from .bounds import COUNT_MAX, DURATION_MAX_S, OUTSTANDING_MAX
 if TYPE_CHECKING:
     from .document import Document
 
-MISSING: Final = "engine bench needs {name!r}: pip install 'invocation-engine[bench]'"
+MISSING: Final = "this needs {name!r}, which is not installed: pip install {name}"
 
 
 @click.command(short_help="Put functions under load and report latency, throughput, errors, cold starts, cost, CPU.")
 @click.argument("functions", nargs=-1, required=True, metavar="FUNCTION[=WEIGHT]...")
 @click.option("--embedded", is_flag=True, help="Deploy the given paths into an engine of its own; the default.")
-@click.option("--socket", metavar="ADDR", help="A running engine: unix:/path or tcp:host:port.")
-@click.option("--endpoint", metavar="URL", help="A Lambda REST endpoint, as http://127.0.0.1:3001.")
+@click.option("--socket", metavar="ADDR", help="A running engine: unix:/PATH, tcp:HOST:PORT or a path.")
+@click.option("--token-file", type=click.Path(exists=True, dir_okay=False), help="For TCP: a file with the token.")
+@click.option("--tls-ca", type=click.Path(exists=True, dir_okay=False), help="For TCP: trusted certificates, PEM.")
+@click.option("--endpoint", metavar="URL", help="A Lambda REST endpoint, as http://127.0.0.1:3001; takes aiohttp.")
 @click.option("--allow-remote", is_flag=True, help="Send load to another host than this one.")
 @click.option("--region", default=config.REGION_DEFAULT, show_default=True, help="For signing, with --endpoint.")
 @click.option("--log-tail", is_flag=True, help="With --endpoint: read bill and cold starts from each log's end.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 import struct
 from typing import Final
@@ -11,17 +13,20 @@ import psutil
 UCRED: Final = struct.Struct("3i")  # pid, uid, gid
 
 
-def tree_cpu_s(pid: int) -> float | None:
+def tree_cpu_s(pid: int) -> float:
     """User + system seconds so far of a process, its live descendants, and the children each of them reaped.
 
     The difference of two readings stays right when a process of the tree ends in between, since its parent then counts
-    it. None where the process cannot be read.
+    it. Lost is only what init reaped: processes whose own parent died first. Resolution is the kernel's tick (10 ms),
+    but for this process itself. Raises psutil.Error where the process cannot be read.
     """
-    try:
-        root = psutil.Process(pid)
-        return sum(_with_reaped_s(process) for process in (root, *root.children(recursive=True)))
-    except psutil.Error:
-        return None
+    root = psutil.Process(pid)
+    own_s = _of_this_process_s() if pid == os.getpid() else _with_reaped_s(root)
+    return own_s + sum(_with_reaped_s(process) for process in root.children(recursive=True))
+
+
+def _of_this_process_s() -> float:
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def _with_reaped_s(process: psutil.Process) -> float:

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import click
 
+from .. import errors
+from ..wire.address import parse_address
 from . import arrivals, trace
 from .bounds import CONCURRENCY, DURATION_MAX_S, DURATION_S, MAX_OUTSTANDING
 from .mix import FUNCTIONS_MAX, Mix, Weighted, parse_sizes, parse_weighted
@@ -64,13 +66,15 @@ def target_of(options: Options) -> Target:
 
 
 def _socket(options: Options, names: list[str]) -> Target:
-    address = options["socket"]
-    kind, colon, rest = address.partition(":")
-    if not colon or kind not in ("unix", "tcp") or not rest:
-        raise ValueError(f"--socket {address!r}: write unix:/path or tcp:host:port")
-    if kind == "tcp":
-        check_local(rest.rpartition(":")[0].strip("[]"), options["allow_remote"])
-    return Socket(address, names)
+    try:
+        address = parse_address(options["socket"])
+    except errors.InvalidParameterValueException as wrong:
+        raise ValueError(f"--socket: {wrong}") from wrong
+    if address.host:
+        check_local(address.host, options["allow_remote"])
+    token_file = options["token_file"]
+    token = None if token_file is None else Path(token_file).read_text().strip()
+    return Socket(address, names, token=token, tls_ca=options["tls_ca"])
 
 
 def _endpoint(options: Options, names: list[str]) -> Target:

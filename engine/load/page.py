@@ -30,7 +30,7 @@ def as_page(document: Document) -> str:
 <title>{escape(title)}</title><style>{style}</style></head><body>
 <h1>{escape(title)}</h1>
 <p class="sub">{escape(document["target"])} · {escape(text.load(document["settings"]))} · {escape(when)}</p>
-<pre><code>{escape(document["command"])}</code></pre>
+<pre><code>{_command(document["command"])}</code></pre>
 {"".join(f'<p class="warning">{escape(warning)}</p>' for warning in text.warnings(document))}
 <div class="tiles">{"".join(_tiles(document))}</div>
 <div class="plots">{"".join(_plots(document))}</div>
@@ -40,6 +40,11 @@ def as_page(document: Document) -> str:
     }; schema {document["schema"]}, version {document["version"]}.</p></footer>
 </body></html>
 """
+
+
+def _command(line: str) -> str:
+    """Its words, which the page does not break at their hyphens."""
+    return " ".join(f"<span>{escape(word)}</span>" for word in line.split(" "))
 
 
 # --- the figures that matter first ------------------------------------------------------------------------------------
@@ -59,7 +64,7 @@ def _tiles(document: Document) -> Iterable[str]:
         "errors": (f"{failed:,}", f"{percent(failed / max(1, calls['sent']))} of {calls['sent']:,} calls"),
         "cold starts": (cold, "" if starts["cold_share"] is None else f"{percent(starts['cold_share'])} of answers"),
         "cost per million": ("unknown" if cost is None else usd(cost), "list price, us-east-1"),
-        "CPU per call": ("unknown" if cpu is None else span(cpu), "user and system, all processes"),
+        "CPU per call": ("unknown" if cpu is None else span(cpu), "user and system time"),
     }  # fmt: skip
     for name, (value, below) in told.items():
         yield f'<div class="card tile"><span>{name}</span><b>{escape(value)}</b><small>{escape(below)}</small></div>'

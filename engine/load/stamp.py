@@ -1,4 +1,4 @@
-"""F5: the machine, the versions and the command that a run's figures belong to."""
+"""F5: the machine, the versions and the command that figures belong to; the benchmarks' too."""
 
 from __future__ import annotations
 
@@ -14,18 +14,26 @@ from .. import __version__
 
 
 def stamp() -> dict[str, str | float | list[float]]:
-    """A flat, JSON-ready record."""
+    """Of a run, as a flat, JSON-ready record."""
+    memory_gb = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
+    return {
+        **machine(),
+        "host": platform.node(),
+        "memory_gb": memory_gb,
+        "engine": __version__,
+        **{name: metadata.version(name) for name in ("uvloop", "hdrhistogram", "numpy")},
+    }
+
+
+def machine() -> dict[str, str | float | list[float]]:
+    """When, on what, by which Python, and how busy it was beside."""
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "host": platform.node(),
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
-        "memory_gb": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
         "kernel": platform.release(),
         "python": platform.python_version(),
         "load_average": [round(load, 2) for load in os.getloadavg()],
-        "engine": __version__,
-        **{name: metadata.version(name) for name in ("uvloop", "hdrhistogram", "numpy")},
     }
 
 

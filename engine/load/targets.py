@@ -5,17 +5,19 @@ Lambda's REST interface is `endpoint.py`'s.
 
 from __future__ import annotations
 
-import importlib
 import ipaddress
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
-from .. import Engine, errors
+import psutil
+
+from .. import Engine, connect, errors
 from ..store.entry import find_handler
+from ..wire.address import Address
 from . import cpu
 
 FAILURES: Final = (errors.EngineError, OSError, TimeoutError)  # what a call may end with that is not an answer
@@ -113,33 +115,40 @@ class Embedded:
 
 
 class Socket:
-    """A running engine at `unix:/path` or `tcp:host:port`; the functions are there already."""
+    """A running engine; the functions are there already. token, tls_ca: for TCP, as `engine.connect` takes them."""
 
     failures: tuple[type[Exception], ...] = FAILURES
 
-    def __init__(self, address: str, functions: Sequence[str]) -> None:
+    def __init__(
+        self, address: Address, functions: Sequence[str], *, token: str | None = None, tls_ca: str | None = None
+    ) -> None:
         self._address = address
+        self._token = token
+        self._tls_ca = tls_ca
         self._pid: int | None = None
         self.names = list(functions)
         self.title = f"engine at {address}"
         self.cpu_of = "unknown: not a process of this host"
 
     async def __aenter__(self) -> Socket:
-        connect: Callable[[str], Any] = importlib.import_module("engine.client").connect
-        self._client = connect(self._address)
-        client = await self._client.__aenter__()
-        self.invoke: Invoke = client.invoke
-        if self._address.startswith("unix:"):
-            self._pid = cpu.peer_pid(self._address.removeprefix("unix:"))
+        self._client = await connect(str(self._address), token=self._token, tls=self._tls_ca)
+        self.invoke: Invoke = self._client.invoke
+        if self._address.path:
+            self._pid = cpu.peer_pid(self._address.path)
         if self._pid is not None:
             self.cpu_of = f"the engine (process {self._pid}) and its environments, without the generator"
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.__aexit__(None, None, None)
+        await self._client.close()
 
     def cpu_s(self) -> float | None:
-        return None if self._pid is None else cpu.tree_cpu_s(self._pid)
+        if self._pid is None:
+            return None
+        try:
+            return cpu.tree_cpu_s(self._pid)
+        except psutil.Error:  # it has ended, or hides from this user
+            return None
 
 
 def split_path(target: str) -> tuple[Path, str | None]:

@@ -181,7 +181,7 @@ def test_ctrl_c_ends_the_run_early_and_still_reports(tmp_path: Path) -> None:
         (["nowhere"], "nowhere does not exist: give a folder"),
         ([ECHO + "=0"], "=0': a weight is a number above 0"),
         ([ECHO, "--embedded", "--socket", "unix:/x"], "--embedded and --socket: load goes to one target"),
-        (["name", "--socket", "nonsense"], "--socket 'nonsense': write unix:/path or tcp:host:port"),
+        (["name", "--socket", "nonsense"], "--socket: address='nonsense' is not an address"),
         (["name", "--socket", "tcp:192.0.2.1:80"], "'192.0.2.1' is not this host"),
         ([ECHO, "--arrivals", "poisson"], "--arrivals needs --rate R"),
         ([ECHO, "--arrivals", "bursts", "--burst", "3"], "go together"),
