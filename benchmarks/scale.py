@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 from rich.console import Console
 from rich.table import Table
 
+from engine.load.cpu import tree_cpu_s
 from engine.sync import Engine, connect
 
 from .codecs import MessagePackRpc
@@ -23,7 +24,6 @@ from .comparison import Verdict
 from .contenders.engine_settings import HANDLER, MEMORY_MB, Answered, answer_of
 from .contenders.engine_socket import EngineSocket
 from .contract import Bound
-from .cpu import service_cpu_s
 from .figures import percentile
 from .report import Stamp, show_stamp, targets_table
 from .traffic import Connection, one_after_the_other
@@ -203,9 +203,9 @@ def over_socket(settings: Settings, say: Callable[[str], None]) -> tuple[Paired,
 
 def _idle_share(service: Alone, settings: Settings) -> float:
     time.sleep(min(SETTLE_S, settings.idle_s))
-    cpu_s, began = service_cpu_s(service.pid), time.monotonic()
+    cpu_s, began = tree_cpu_s(service.pid), time.monotonic()
     time.sleep(settings.idle_s)
-    return (service_cpu_s(service.pid) - cpu_s) / (time.monotonic() - began)
+    return (tree_cpu_s(service.pid) - cpu_s) / (time.monotonic() - began)
 
 
 @contextmanager

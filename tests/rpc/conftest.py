@@ -42,4 +42,3 @@ def client(served: Service) -> Iterator[Raw]:
     raw = served.connect()
     yield raw
     raw.close()
-
