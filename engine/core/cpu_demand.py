@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 INTERVAL_NS: Final = 10_000_000  # over which a share is measured at least
 _SCHEDULER_CLOCK: Final = 2  # CPUCLOCK_SCHED of clock_getcpuclockid(3): run time of all threads
+
+
+class _Look(NamedTuple):
+    """`wanted_ns`: run time of a process and what its first thread waited for a CPU."""
+
+    at_ns: int
+    wanted_ns: int
+    is_runnable: bool
 
 
 class CpuDemand:
     """Shares between two looks. Time spent waiting for a CPU or held back by a quota counts as wanted."""
 
     def __init__(self) -> None:
-        self._seen: dict[int, tuple[int, int]] = {}
+        self._seen: dict[int, _Look] = {}
 
     def forget(self) -> None:
         """The next look is a first one."""
@@ -26,21 +34,31 @@ class CpuDemand:
 
     def share(self, pids: Iterable[int], now_ns: int) -> float | None:
         """CPUs that one of these processes wants, on average since they were seen first; None when that is too near."""
-        seen = {pid: (now_ns, wanted) for pid in pids if (wanted := _wanted_ns(pid)) is not None}
+        seen = {pid: look for pid in pids if (look := _look(pid, now_ns)) is not None}
         known = [(seen[pid], was) for pid, was in self._seen.items() if pid in seen]
-        elapsed = sum(now[0] - was[0] for now, was in known)
+        elapsed = sum(now.at_ns - was.at_ns for now, was in known)
         if not known or elapsed < INTERVAL_NS * len(known):
             self._seen = {**seen, **{pid: was for pid, was in self._seen.items() if pid in seen}}
             return None
         self._seen = seen
-        return sum(now[1] - was[1] for now, was in known) / elapsed
+        return sum(_wanted_between(was, now) for now, was in known) / elapsed
 
 
-def _wanted_ns(pid: int) -> int | None:
-    """Run time of a process and what its first thread waited for a CPU. None when it is gone."""
+def _wanted_between(was: _Look, now: _Look) -> int:
+    counted_ns = now.wanted_ns - was.wanted_ns
+    return max(counted_ns, now.at_ns - was.at_ns) if now.is_runnable else counted_ns
+
+
+def _look(pid: int, now_ns: int) -> _Look | None:
+    """None when the process is gone.
+
+    The kernel counts a wait for a CPU only once it is over: one that is runnable now may have waited all the time, on a
+    host that is busy with others, and is taken for one that did.
+    """
     try:
         ran_ns = time.clock_gettime_ns(~pid << 3 | _SCHEDULER_CLOCK)
-        with open(f"/proc/{pid}/schedstat") as counts:
-            return ran_ns + int(counts.read().split()[1])
+        with open(f"/proc/{pid}/schedstat") as counts, open(f"/proc/{pid}/stat") as about:
+            wanted_ns = ran_ns + int(counts.read().split()[1])
+            return _Look(now_ns, wanted_ns, about.read().rpartition(")")[2].split()[0] == "R")
     except OSError:
         return None
