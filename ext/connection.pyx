@@ -24,7 +24,6 @@ from engine._ext.wire cimport *
 cdef enum:
     IN_FLIGHT_MOST = 1024
     IN_FLIGHT_RESUME = 512
-    UNREAD_MOST = 268435456
     EVENT_MAX = 6291456
     KEPT = 65536            # a buffer larger than this is given back once it is empty
     STRANGER_MOST = 4096    # bytes that a client without a token may have said

@@ -335,7 +335,7 @@ cdef class Lane:
             text = cut_text(env, log_end, &dropped)
             if text or dropped:
                 # No Python code has run since the record was appended: nobody has seen it without its text.
-                self.book.texts[number] = (text, dropped)
+                self.book.texts[<object>number] = (text, dropped)
                 self.book.kept(len(text))
         if wants_tail:
             result.log_tail = self.book.tail(number)

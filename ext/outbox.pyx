@@ -6,7 +6,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from engine._ext.result cimport InvokeResult, write_uuid
 from engine._ext.wire cimport *
 
-from engine._ext.result import OUTCOMES, STARTS
+from engine._ext.result import OUTCOMES as _OUTCOMES, STARTS as _STARTS
 
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object, Py_ssize_t*) except NULL
@@ -81,8 +81,8 @@ cdef class Outbox:
         to_ptr = wire_put_uint(wire_put_bytes(to_ptr, b"\xabstatus_code", 12), result.status_code)
         to_ptr = put_str(wire_put_bytes(to_ptr, b"\xaefunction_error", 15), result.function_error)
         to_ptr = put_str(wire_put_bytes(to_ptr, b"\xb0executed_version", 17), result.executed_version)
-        to_ptr = put_str(wire_put_bytes(to_ptr, b"\xa5start", 6), STARTS[result.start_code])
-        to_ptr = put_str(wire_put_bytes(to_ptr, b"\xa7outcome", 8), OUTCOMES[result.outcome_code])
+        to_ptr = put_str(wire_put_bytes(to_ptr, b"\xa5start", 6), _STARTS[result.start_code])
+        to_ptr = put_str(wire_put_bytes(to_ptr, b"\xa7outcome", 8), _OUTCOMES[result.outcome_code])
         to_ptr = wire_put_double(wire_put_bytes(to_ptr, b"\xabduration_ms", 12), result.duration_ns / 1e6)
         to_ptr = wire_put_double(wire_put_bytes(to_ptr, b"\xa9queued_ms", 10), result.queued_ns / 1e6)
         to_ptr = wire_put_bytes(to_ptr, b"\xa7init_ms", 8)

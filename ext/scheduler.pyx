@@ -21,7 +21,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from engine._ext.environment cimport Waiter
 from engine._ext.epoll cimport *
-from engine._ext.kernel cimport monotonic_ns
+from engine._ext.kernel cimport monotonic_ns, sched_yield
 from engine._ext.lane cimport Lane
 from engine._ext.layout cimport fence, relax, store32
 from engine._ext.queue cimport any_finished, queue_t
@@ -35,7 +35,7 @@ cdef enum:
     NEAR_NS = 15000         # an answer nearer than this is worth waiting for on the loop
     SPIN_MOST_NS = 200000
     HOT_NS = 100000         # how long the loop keeps turning after the last answer
-    ROUNDS = 8             # looks at lanes and door, while there is something, before the loop has its turn
+    ROUNDS = 8              # looks at lanes and door, while there is something, before the loop has its turn
 
 
 cdef bint spin_lane(queue_t* queue_ptr, uint64_t stop_ns, int epoll_fd) noexcept nogil:
@@ -51,6 +51,7 @@ cdef bint spin_lane(queue_t* queue_ptr, uint64_t stop_ns, int epoll_fd) noexcept
             return True
         if monotonic_ns() >= stop_ns:
             return False
+        sched_yield()       # an environment may wait for this very CPU
 
 
 cdef class Door:
@@ -286,6 +287,8 @@ cdef class Scheduler:
             if self.may_spin and now_ns < self.hot_until_ns and self.expects_soon():
                 for lane in self.active:
                     store32(&lane.queue.head_ptr.core_asleep, 0)
+                if settled == 0:
+                    sched_yield()
                 self.call_soon(self.poll)
                 return
             if self.arm():

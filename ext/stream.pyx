@@ -10,11 +10,9 @@ import os
 
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint8_t, uint32_t
-from engine._ext.connection cimport STUFFED, Connection
+from engine._ext.connection cimport STUFFED, UNREAD_MOST, Connection
 from engine._ext.epoll cimport *
 from engine._ext.exchange cimport Exchange
-
-from engine._ext.connection import UNREAD_MAX
 
 cdef extern from "sys/socket.h" nogil:
     ssize_t recv(int, void*, size_t, int)
@@ -24,7 +22,6 @@ cdef extern from "sys/socket.h" nogil:
 cdef enum:
     CHUNK = 65536
 
-cdef size_t unread_most = UNREAD_MAX
 cdef uint8_t chunk[CHUNK]       # of whichever stream reads now; nothing of it is kept
 
 
@@ -117,7 +114,7 @@ cdef class Stream(Connection):
             self.outbox.took(sent)
             length -= sent
             self.stuffed = length > STUFFED
-            if length > unread_most:
+            if length > UNREAD_MOST:
                 self.closing = True
                 return self.shut()
             if length or self.watched & EPOLLOUT:

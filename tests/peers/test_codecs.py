@@ -11,16 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.codecs import TABLE, Http, MessagePackRpc, Resp, WrongAnswerError
+from benchmarks.codecs import FULLY_EVERY, TABLE, Http, MessagePackRpc, Resp, WrongAnswerError
 
 PAYLOAD = b'{"key":"value"}'
 ECHO = json.loads(PAYLOAD)
 HTTP_ANSWER = b'HTTP/1.1 200 OK\r\nserver: x\r\nContent-Length: 16\r\n\r\n{"key": "value"}'
+# In the order in which the service writes the fields: the payload first, the log's tail last.
 RESULT = {
-    "payload": b'{"key": "value"}', "status_code": 200, "function_error": None, "executed_version": "$LATEST",
-    "request_id": "8f507cfc-5c4e-4c1a-9d5c-6b6f2c9e4d11", "start": "warm", "duration_ms": 0.031, "init_ms": None,
-    "queued_ms": 0.002, "billed_ms": 1, "memory_mb": 1769, "max_memory_mb": 31, "log_tail": None,
+    "payload": b'{"key": "value"}', "request_id": "8f507cfc-5c4e-4c1a-9d5c-6b6f2c9e4d11", "status_code": 200,
+    "function_error": None, "executed_version": "$LATEST", "start": "warm", "outcome": "success",
+    "duration_ms": 0.031, "queued_ms": 0.002, "init_ms": None, "billed_ms": 1, "memory_mb": 1769,
+    "max_memory_mb": 31, "log_tail": None,
 }  # fmt: skip
+ERROR = {"type": "TooManyRequestsException", "message": "Rate Exceeded."}
+OTHER = b'{"key": "valve"}'
 
 
 def rpc_answer(number: int, error: object = None, **changes: object) -> bytes:
@@ -69,11 +73,18 @@ def test_a_stream_that_comes_byte_by_byte_gives_the_same_count(kind: str) -> Non
     assert sum(dialogue.completed(stream[n : n + 1]) for n in range(len(stream))) == 3
 
 
-@given(cuts=st.lists(st.integers(1, 700), max_size=12), order=st.permutations(range(5)))
-def test_answers_in_any_order_and_in_any_pieces_are_counted(cuts: list[int], order: list[int]) -> None:
+@given(
+    cuts=st.lists(st.integers(1, 2_000), max_size=12),
+    order=st.permutations(range(5)),
+    billed=st.lists(st.sampled_from([1, 200, 70_000]), min_size=5, max_size=5),
+)
+def test_answers_of_any_size_in_any_order_and_pieces_are_counted(
+    cuts: list[int], order: list[int], billed: list[int]
+) -> None:
     dialogue = rpc()
-    dialogue.requests(5)
-    stream = b"".join(rpc_answer(number) for number in order)
+    dialogue.requests(6)
+    assert dialogue.completed(rpc_answer(5)) == 1
+    stream = b"".join(rpc_answer(number, billed_ms=ms) for number, ms in zip(order, billed, strict=True))
     edges = [0, *sorted({cut for cut in cuts if cut < len(stream)}), len(stream)]
     assert sum(dialogue.completed(stream[a:b]) for a, b in pairwise(edges)) == 5
 
@@ -110,14 +121,17 @@ def test_more_calls_in_flight_than_there_are_ids_are_refused(kind: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (rpc_answer(0, error={"type": "TooManyRequestsException", "message": "Rate Exceeded."}), "no success"),
-        (rpc_answer(1), "no success of a call in flight"),
+        (rpc_answer(0, ERROR), "not a success"),
+        (rpc_answer(1), "not the id of a call in flight"),
+        (rpc_answer(TABLE), "not the id of a call in flight"),
+        (rpc_answer(-1), "not the id of a call in flight"),
         (rpc_answer(0, function_error="Unhandled"), "not a success"),
         (rpc_answer(0, payload=b'{"key": "other"}'), "not the echo"),
         (rpc_answer(0, payload=None), "not the echo"),
         (rpc_answer(0, payload=b"{'key'}"), "not the echo"),
-        (msgpack.packb([0, MessagePackRpc.FIRST_ID, None, RESULT]), "no success"),
-        (msgpack.packb("pong"), "no success"),
+        (msgpack.packb([0, MessagePackRpc.FIRST_ID, None, RESULT]), "not a success"),
+        (msgpack.packb([1, MessagePackRpc.FIRST_ID, None, None]), "not a success"),
+        (msgpack.packb("pong"), "not a success"),
         (b"\xc1", "not MessagePack"),
     ],
 )
@@ -128,12 +142,66 @@ def test_a_wrong_answer_of_the_engine_is_told(answer: bytes, why: str) -> None:
         dialogue.completed(answer)
 
 
-def test_a_payload_other_than_the_first_answers_is_told_though_it_is_not_decoded() -> None:
+WRONG = {
+    "an error": (rpc_answer(2, ERROR), "not a success"),
+    "a function's error": (rpc_answer(2, function_error="Unhandled"), "not a success"),
+    "another payload": (rpc_answer(2, payload=OTHER), "not the echo"),
+    "a longer payload": (rpc_answer(2, payload=b'{"key": "value"}}'), "not the echo"),
+    "an error of no call": (msgpack.packb([1, 0, ERROR, None]), "not a success"),
+}
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("wrong", WRONG)
+def test_one_wrong_answer_among_right_ones_is_told_at_once_though_its_read_is_none_to_decode(
+    wrong: str, place: int
+) -> None:
+    dialogue = rpc()
+    dialogue.requests(4)
+    assert dialogue.completed(rpc_answer(3)) == 1
+    answer, why = WRONG[wrong]
+    answers = [rpc_answer(0), rpc_answer(1)]
+    answers.insert(place, answer)
+    with pytest.raises(WrongAnswerError, match=why):
+        dialogue.completed(b"".join(answers))
+
+
+def test_an_answer_cut_where_the_lengths_of_others_make_up_for_it_is_waited_for() -> None:
+    dialogue = rpc()
+    dialogue.requests(6)
+    assert dialogue.completed(rpc_answer(0)) == 1
+    longer = b"".join(rpc_answer(number, billed_ms=200) for number in range(1, 5))
+    last = rpc_answer(5)
+    assert len(longer + last[:-4]) == 5 * len(last)
+    assert dialogue.completed(longer + last[:-4]) == 4
+    assert dialogue.completed(last[-4:]) == 1
+
+
+@pytest.mark.parametrize("strange", [b"\xc1", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_bytes_that_are_no_answer_are_told_behind_right_answers(strange: bytes) -> None:
+    dialogue = rpc()
+    dialogue.requests(3)
+    assert dialogue.completed(rpc_answer(0)) == 1
+    with pytest.raises(WrongAnswerError, match="not"):
+        dialogue.completed(rpc_answer(1) + strange)
+
+
+def test_more_answers_than_calls_are_told_though_their_read_is_none_to_decode() -> None:
     dialogue = rpc()
     dialogue.requests(2)
-    dialogue.completed(rpc_answer(0))
-    with pytest.raises(WrongAnswerError, match="not the echo"):
-        dialogue.completed(rpc_answer(1, payload=b'{"key": "valve"}'))
+    assert dialogue.completed(rpc_answer(0)) == 1
+    with pytest.raises(WrongAnswerError, match="nobody asked for"):
+        dialogue.completed(rpc_answer(1) * 2)
+
+
+def test_an_id_out_of_the_table_is_told_in_the_next_read_that_is_decoded() -> None:
+    dialogue = rpc()
+    dialogue.requests(FULLY_EVERY)
+    assert dialogue.completed(rpc_answer(0)) == 1
+    for _ in range(FULLY_EVERY - 2):
+        assert dialogue.completed(rpc_answer(TABLE)) == 1
+    with pytest.raises(WrongAnswerError, match="not the id of a call in flight"):
+        dialogue.completed(rpc_answer(TABLE))
 
 
 def test_a_server_may_write_lengths_as_it_likes() -> None:
@@ -146,23 +214,20 @@ def test_a_server_may_write_lengths_as_it_likes() -> None:
         dialogue.completed(longer)
 
 
-@pytest.mark.parametrize("batch", [1, 7, 64])
-def test_a_call_that_takes_long_keeps_its_id_while_thousands_pass_it(batch: int) -> None:
+def test_a_call_that_thousands_pass_may_be_answered_together_with_the_later_one_of_its_id() -> None:
     dialogue = rpc()
     dialogue.requests(1)
-    for _ in range(2 * TABLE // batch):
-        unpacker = msgpack.Unpacker()
-        unpacker.feed(dialogue.requests(batch))
-        numbers = [request[1] - MessagePackRpc.FIRST_ID for request in unpacker]
-        assert 0 not in numbers
-        assert dialogue.completed(b"".join(map(rpc_answer, numbers))) == batch
-    assert dialogue.completed(rpc_answer(0)) == 1
+    for number in range(1, TABLE):
+        dialogue.requests(1)
+        assert dialogue.completed(rpc_answer(number)) == 1
+    dialogue.requests(1)
+    assert dialogue.completed(rpc_answer(0, start="cold", init_ms=3.25) + rpc_answer(0)) == 2
 
 
 def test_an_answer_given_twice_is_told() -> None:
     dialogue = rpc()
     dialogue.requests(2)
-    with pytest.raises(WrongAnswerError, match="no success of a call in flight"):
+    with pytest.raises(WrongAnswerError, match="not the id of a call in flight"):
         dialogue.completed(rpc_answer(0) * 2)
 
 

@@ -40,17 +40,17 @@ class Book:
     """Stands for the log book. `on_keep` runs where another thread could get in."""
 
     def __init__(self) -> None:
-        self.texts: list[bytes] = []
+        self.texts: dict[int, tuple[bytes, int]] = {}
         self.on_keep: Any = None
 
-    def keep(self, number: int, text: bytes, dropped: int) -> None:
-        self.texts.append(text)
+    def kept(self, length: int) -> None:
         if self.on_keep is not None:
             hook, self.on_keep = self.on_keep, None
             hook()
 
     def keep_init(self, serial: int, text: bytes, dropped: int) -> None:
-        self.keep(-1, text, dropped)
+        self.texts[-serial] = (text, dropped)
+        self.kept(len(text))
 
     def tail(self, number: int) -> str:
         return ""

@@ -7,7 +7,8 @@ from engine._ext.result cimport InvokeResult
 from engine._ext.wire cimport wire_message_t, wire_scan_t
 
 cdef enum:
-    STUFFED = 1048576       # bytes of answers that a client has not taken: above, nothing more is read from it
+    STUFFED = 1048576           # bytes of answers that a client has not taken: above, nothing more is read from it
+    UNREAD_MOST = 268435456     # above, the connection is ended
 
 
 cdef class Connection(Party):

@@ -6,6 +6,7 @@ cdef extern from *:
     """
     #include <errno.h>
     #include <linux/futex.h>
+    #include <sched.h>
     #include <stdint.h>
     #include <sys/ioctl.h>
     #include <sys/resource.h>
@@ -52,6 +53,7 @@ cdef extern from *:
     int ring_bell(int) noexcept nogil
     int64_t unread_bytes(int) noexcept nogil
     uint32_t peak_memory_kb() noexcept nogil
+    int sched_yield() noexcept nogil
 
 
 cdef extern from *:

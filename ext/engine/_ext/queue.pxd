@@ -39,7 +39,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 from engine._ext.layout cimport *
-from engine._ext.kernel cimport futex_wait, futex_wake, monotonic_ns, ring_bell
+from engine._ext.kernel cimport futex_wait, futex_wake, monotonic_ns, ring_bell, sched_yield
 
 cdef enum:
     NONE = -2        # nothing there
@@ -317,8 +317,10 @@ cdef inline bint spin_for_work(char* base_ptr, int env) noexcept nogil:
                 found = True
                 break
             relax()
-        if not found and monotonic_ns() >= stop_ns:
-            break
+        if not found:
+            if monotonic_ns() >= stop_ns:
+                break
+            sched_yield()   # whoever waits for this CPU, perhaps to bring that work, goes first
     and64(&head_ptr.spinning[env >> 6], ~bit)
     return found
 
