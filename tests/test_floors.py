@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -188,6 +189,11 @@ def test_no_file_outgrows_its_measure() -> None:
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
     assert [str(file) for file in sources() if FORBIDDEN_NAMES & {file.stem, file.parent.name}] == []
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    names = Counter(file.name for file in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, files in names.items() if files > 1] == []  # pytest collects them by name
 
 
 def test_importing_the_package_stays_light() -> None:

@@ -147,6 +147,7 @@ def test_the_sockets_bounds_are_those_in_the_code() -> None:
     from engine.wire import messages
 
     mib = 1 << 20
+    (said_too_long,) = (why for why in connection.VIOLATIONS.values() if "token" in why)
     for row in (
         f"| a message | {connection.MESSAGE_MAX // mib} MiB ({connection.MESSAGE_MAX:,} bytes)",
         f"| arrays and maps within each other | {connection.DEPTH_MAX},",
@@ -157,6 +158,7 @@ def test_the_sockets_bounds_are_those_in_the_code() -> None:
         f"| uploads of a connection | {uploads.UPLOADS_MAX} ",
         f"| an upload | {uploads.ARCHIVE_MAX_BYTES:,} bytes ",
         f"the token | {server.AUTHENTICATION_S:g} s each ",
+        f"a message before the token | {int(said_too_long.split()[-1]):,} bytes ",
         f"{messages.OUTSTANDING_MAX:,} calls outstanding",
         f"{messages.ANSWER_MAX_BYTES // mib} MiB for an answer",
         f"zips over {messages.INLINE_CODE_BYTES // mib} MiB travel as uploads, {messages.UPLOAD_PART_BYTES // mib} MiB",
