@@ -34,11 +34,12 @@ cdef class Exchange(Door):
     lane_of(function, qualifier): the Lane. control(connection, id or None, method, parameters as MessagePack): runs any
     method but `invoke`, and calls `connection.respond`. options(MessagePack): (qualifier, invocation type, extra, wants
     log tail). receipt(lane, type): the answer to what is not run now. error_answer(id, exception): its bytes.
-    refusal(length): the exception for an event that is too large. left(connection): it is gone.
+    refusal(length): the exception for an event that is too large. left(connection): it is gone. failed(connection,
+    exception): something went wrong that is nobody's fault but ours; it should be ended.
     """
 
     def __init__(self, Scheduler scheduler not None, *, lane_of, control, options, receipt, error_answer, refusal,
-                 left):
+                 left, failed):
         self.scheduler = scheduler
         self.lane_of = lane_of
         self.control = control
@@ -47,6 +48,7 @@ cdef class Exchange(Door):
         self.error_answer = error_answer
         self.refusal = refusal
         self.left = left
+        self.failed = failed
         self.dirty = []
         self.gone = []
         self.streams = set()
@@ -85,7 +87,7 @@ cdef class Exchange(Door):
             count = epoll_wait(self.epoll_fd, events, EVENTS, 0) if self.streams else 0
             self.events_now = count
             for i in range(count):
-                (<Party>events[i].data.ptr).event(events[i].events)
+                self.hear(<Party>events[i].data.ptr, events[i].events)
             if self.dirty:
                 self.flush_all()
         finally:
@@ -95,6 +97,14 @@ cdef class Exchange(Door):
                 self.gone.clear()
         return max(count, 0)
 
+    cdef int hear(self, Party party, uint32_t events) except -1:
+        """One party's event. What goes wrong there ends that party, and nothing else."""
+        try:
+            party.event(events)
+        except Exception as error:
+            self.failed(party, error)
+        return 0
+
     cdef int flush_all(self) except -1:
         cdef Party party
         cdef list dirty
@@ -103,8 +113,11 @@ cdef class Exchange(Door):
             self.dirty = []
             for party in dirty:
                 party.dirty = False
-                party.transmit()
-                party.go_on()
+                try:
+                    party.transmit()
+                    party.go_on()
+                except Exception as error:
+                    self.failed(party, error)
         return 0
 
     def flush(self) -> None:

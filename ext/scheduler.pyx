@@ -275,9 +275,13 @@ cdef class Scheduler:
             self.polling = False
             return
         while True:
-            settled = self.drain_all()
-            if self.door is not None:
-                settled += self.door.turn()
+            try:
+                settled = self.drain_all()
+                if self.door is not None:
+                    settled += self.door.turn()
+            except BaseException:
+                self.polling = False    # who comes next starts it again; until then the supervisor's tick drains
+                raise
             now_ns = monotonic_ns()
             if settled:
                 self.hot_until_ns = now_ns + HOT_NS

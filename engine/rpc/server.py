@@ -84,6 +84,7 @@ class Server:
             error_answer=_error_answer,
             refusal=too_large,
             left=self._left,
+            failed=_failed,
         )
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self.exchange.fileno(), self.exchange.readable)
@@ -258,6 +259,11 @@ def _options(packed: bytes) -> tuple[str | None, str, bytes, bool]:
     if not isinstance(context, str | dict | None):
         raise errors.InvalidParameterValueException(f"client_context is a map, or base64 of one: {context!r}")
     return qualifier, kind, b"" if context is None else encode_extra(context), wants_tail
+
+
+def _failed(client: Connection, error: Exception) -> None:
+    log.error("a connection is ended for a fault of the engine's own", exc_info=error)
+    client.abort()
 
 
 def _error_answer(number: int, error: BaseException) -> bytes:

@@ -73,6 +73,7 @@ class Harness:
             error_answer=lambda number, error: msgpack.packb([1, number, error_as_map(error), None]),
             refusal=lambda length: ResourceNotFoundException(f"{length} bytes"),
             left=lambda connection: None,
+            failed=lambda connection, error: pytest.fail(f"{error!r}"),
         )
         self.connection = Connection(self.exchange, trusted=True)
         self.transport = Transport()

@@ -14,7 +14,7 @@ cdef class Party:
 
 cdef class Exchange(Door):
     cdef readonly Scheduler scheduler
-    cdef object lane_of, control, options, receipt, error_answer, refusal, left
+    cdef object lane_of, control, options, receipt, error_answer, refusal, left, failed
     cdef list dirty                     # connections that must be seen to before the loop sleeps
     cdef readonly uint64_t requests     # of all connections ever
     cdef readonly int connections       # open now
@@ -24,5 +24,6 @@ cdef class Exchange(Door):
     cdef bint turning, due, posted
     cdef int events_now
 
+    cdef int hear(self, Party party, uint32_t events) except -1
     cdef int flush_all(self) except -1
     cdef int see_to(self, Party party) except -1
