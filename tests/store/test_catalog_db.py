@@ -312,6 +312,6 @@ def test_a_child_that_ends_as_a_whole_interpreter_leaves_its_parents_log_alone(p
 
 
 def test_importing_the_store_without_a_data_folder_needs_no_sqlite() -> None:
-    told = "import sys, engine.core.control; sys.exit('apsw' in sys.modules)"
+    told = "import sys, engine.store.storage; sys.exit('apsw' in sys.modules)"
     path = os.pathsep.join(filter(None, sys.path))
     assert subprocess.run([sys.executable, "-P", "-c", told], env={**os.environ, "PYTHONPATH": path}).returncode == 0
