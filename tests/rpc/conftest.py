@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import select
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from serving import COMMAND, PATIENCE_S, Raw, Service
-
-__all__ = ["COMMAND", "PATIENCE_S", "Raw", "Service"]
+from serving import Raw, Service
 
 
 @pytest.fixture
@@ -45,7 +42,3 @@ def client(served: Service) -> Iterator[Raw]:
     raw = served.connect()
     yield raw
     raw.close()
-
-
-def wait_readable(fd: int) -> None:
-    assert select.select([fd], [], [], PATIENCE_S)[0]

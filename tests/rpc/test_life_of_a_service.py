@@ -16,7 +16,7 @@ import msgpack
 import psutil
 import pytest
 import trustme
-from conftest import COMMAND, PATIENCE_S, Raw, Service
+from serving import COMMAND, PATIENCE_S, Raw, Service
 
 NewService = Callable[[], Service]
 

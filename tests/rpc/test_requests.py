@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import PATIENCE_S, Raw, Service
+from serving import PATIENCE_S, Raw, Service
 
 from engine import config
 from engine._ext.connection import IN_FLIGHT_MAX
