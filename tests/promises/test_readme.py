@@ -158,7 +158,7 @@ def test_the_sockets_bounds_are_those_in_the_code() -> None:
         f"| uploads of a connection | {uploads.UPLOADS_MAX} ",
         f"| an upload | {uploads.ARCHIVE_MAX_BYTES:,} bytes ",
         f"the token | {server.AUTHENTICATION_S:g} s each ",
-        f"a message before the token | {int(said_too_long.split()[-1]):,} bytes ",
+        f"what a client may say without the token | {int(said_too_long.split()[-1]):,} bytes ",
         f"{messages.OUTSTANDING_MAX:,} calls outstanding",
         f"{messages.ANSWER_MAX_BYTES // mib} MiB for an answer",
         f"zips over {messages.INLINE_CODE_BYTES // mib} MiB travel as uploads, {messages.UPLOAD_PART_BYTES // mib} MiB",
