@@ -11,7 +11,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from engine._ext.kernel cimport (
-    monotonic_ns, peak_memory_kb, process_cpu_ns, read_all, unread_bytes, write_all
+    awaited_cpu_ns, monotonic_ns, peak_memory_kb, process_cpu_ns, read_all, unread_bytes, write_all
 )
 from engine._ext.layout cimport *
 from engine._ext.linux cimport Mapping
@@ -123,7 +123,7 @@ cdef class Port:
         record_ptr.init_type_len = <uint32_t>len(name)
         record_ptr.init_start_ns = start_ns
         record_ptr.init_end_ns = monotonic_ns()
-        self.init_cpu_ns = process_cpu_ns()
+        self.init_cpu_ns = process_cpu_ns() + awaited_cpu_ns()
         record_ptr.init_log_end = self.log_position()
         store32(&record_ptr.init_state, INIT_FAILED if failed else INIT_OK)
         flag_finished(self.mapping.base_ptr, self.index, self.event_fd)
@@ -294,5 +294,5 @@ cdef class Port:
             self.memory_kb = peak_memory_kb()
         if self.ended_ns - self.cpu_sampled_ns >= SAMPLE_CPU_NS:
             self.cpu_sampled_ns = self.ended_ns
-            self.cpu_ns = process_cpu_ns() - self.init_cpu_ns
+            self.cpu_ns = process_cpu_ns() + awaited_cpu_ns() - self.init_cpu_ns    # wanted, whether or not got
         return 0

@@ -5,9 +5,12 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 cdef extern from *:
     """
     #include <errno.h>
+    #include <fcntl.h>
+    #include <inttypes.h>
     #include <linux/futex.h>
     #include <sched.h>
     #include <stdint.h>
+    #include <stdio.h>
     #include <sys/ioctl.h>
     #include <sys/resource.h>
     #include <sys/syscall.h>
@@ -22,6 +25,18 @@ cdef extern from *:
     static inline uint64_t monotonic_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
     static inline uint64_t wall_ns(void) { return clock_ns(CLOCK_REALTIME); }
     static inline uint64_t process_cpu_ns(void) { return clock_ns(CLOCK_PROCESS_CPUTIME_ID); }
+
+    /* What the first thread waited for a CPU, the second number of schedstat; 0 where that cannot be read. */
+    static inline uint64_t awaited_cpu_ns(void) {
+        char text[96];
+        int fd = open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC);
+        ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+        uint64_t waited = 0;
+        if (fd >= 0) close(fd);
+        if (got <= 0) return 0;
+        text[got] = 0;
+        return sscanf(text, "%*u %" SCNu64, &waited) == 1 ? waited : 0;
+    }
 
     /* Shared futexes: the word lies in a memfd mapped by two processes. */
     static inline int futex_wait(uint32_t *word, uint32_t value, int64_t timeout_ns) {
@@ -48,6 +63,7 @@ cdef extern from *:
     uint64_t monotonic_ns() noexcept nogil
     uint64_t wall_ns() noexcept nogil
     uint64_t process_cpu_ns() noexcept nogil
+    uint64_t awaited_cpu_ns() noexcept nogil
     int futex_wait(uint32_t*, uint32_t, int64_t) noexcept nogil
     int futex_wake(uint32_t*, int) noexcept nogil
     int ring_bell(int) noexcept nogil
