@@ -158,9 +158,14 @@ def verdicts(soaked: Soaked, ledger_bytes: int) -> list[Verdict]:
 
 
 def _flat(kind: Kind, role: str, soaked: Soaked) -> Verdict:
+    """Of environments what each has: that there come to be more of them is the scaling's doing, and no leak."""
     what, allowed = f"{kind.name} of {role}", kind.told(kind.allowed)
     target = f"rises by < {allowed} + {SHARE_ALLOWED:.0%} from minute 2 to the end"
-    points = [(at_s, kind.of(held)[role]) for at_s, held in soaked.samples if at_s >= WARM_S]
+    points = [
+        (at_s, kind.of(held)[role] / (max(1, held.environments) if role == "environments" else 1))
+        for at_s, held in soaked.samples
+        if at_s >= WARM_S
+    ]
     if len(points) < LEAST_SAMPLES:
         return Verdict(what, target, "too short to tell", None)
     rise, mean = rise_of(points), fmean(value for _, value in points)
