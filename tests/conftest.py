@@ -38,9 +38,7 @@ WATCHER = pytest.StashKey[subprocess.Popen[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # which a shell has its background jobs ignore
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has its background jobs ignore
     if not faulthandler.is_enabled():
         faulthandler.enable(sys.__stderr__ or 2)
     watcher = subprocess.Popen(["sh", "-c", WATCH], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
