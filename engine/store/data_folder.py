@@ -53,6 +53,7 @@ class DataFolder:
         """Let others have it. Idempotent."""
         if not self._file.closed:
             self._file.truncate(0)
+            fcntl.flock(self._file, fcntl.LOCK_UN)  # a child that was forked just now may not have closed its copy yet
             self._file.close()
 
     def _tell(self) -> None:

@@ -75,12 +75,14 @@ def test_a_forked_child_does_not_hold_the_folder(tmp_path: Path) -> None:
         os.read(told, 1)
         os._exit(0)
     os.close(told)
-    with pytest.raises(DataFolderInUseError):
-        DataFolder(tmp_path)  # nor did its copy take the parent's lock away
-    folder.close()
-    DataFolder(tmp_path).close()  # while the child lives
-    os.close(tell)
-    assert os.waitpid(child, 0)[1] == 0
+    try:
+        with pytest.raises(DataFolderInUseError):
+            DataFolder(tmp_path)  # nor did its copy take the parent's lock away
+        folder.close()
+        DataFolder(tmp_path).close()  # while the child lives, however far it has come
+    finally:
+        os.close(tell)
+        assert os.waitpid(child, 0)[1] == 0
 
 
 def test_a_storage_that_cannot_be_opened_lets_the_folder_go(tmp_path: Path) -> None:
