@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +23,7 @@ from .records.export import Format, Target
 from .records.rollups import By
 from .sandbox.choose import choose
 from .store.build import Progress
-from .wire.payload import encode_payload, too_large
+from .wire.payload import encode_extra, encode_payload, too_large
 
 Code: TypeAlias = "str | os.PathLike[str] | bytes"
 BlockingInvoke: TypeAlias = (
@@ -455,21 +452,3 @@ class Engine:
             self._loop.remove_reader(zygote.fileno())
             self._supervisor.births.replace_zygote()
             self._loop.add_reader(self._supervisor.births.zygote.fileno(), self._on_zygote)
-
-
-def encode_extra(client_context: Mapping[str, object] | str) -> bytes:
-    """What goes to the environment beside the event."""
-    if isinstance(client_context, str):
-        encoded = client_context
-        try:
-            document = base64.b64decode(client_context, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError) as error:
-            raise errors.InvalidParameterValueException(f"client_context is not base64 of JSON: {error}") from error
-    else:
-        document = json.dumps(client_context)
-        encoded = base64.b64encode(document.encode()).decode()
-    if len(encoded) > config.CLIENT_CONTEXT_MAX_BYTES:
-        raise errors.InvalidParameterValueException(
-            f"client_context has {len(encoded)} bytes in base64; at most {config.CLIENT_CONTEXT_MAX_BYTES} are allowed"
-        )
-    return json.dumps({"client_context": document}).encode()

@@ -73,7 +73,6 @@ cdef class Connection:
 
     def connection_made(self, transport) -> None:
         self.transport = transport
-        self.exchange.connections += 1
 
     def connection_lost(self, error) -> None:
         self.over()
@@ -129,7 +128,6 @@ cdef class Connection:
         self.transport = None
         self.outbox.took(self.outbox.waiting())
         self.held = 0
-        self.exchange.connections -= 1
         self.exchange.left(self)
         return 0
 
@@ -264,7 +262,6 @@ cdef class Connection:
         cdef wire_message_t message
         cdef bint silent
         cdef str method
-        self.exchange.requests += 1
         if wire_parse(data_ptr, length, &message):
             return self.violated(WIRE_MALFORMED, data_ptr, length)
         silent = message.kind == WIRE_NOTIFICATION

@@ -38,7 +38,6 @@ cdef class Stream(Connection):
         self.fd = opened.fileno()
         self.reading = True
         self.watch()
-        exchange.connections += 1
         exchange.streams.add(self)
 
     def __hash__(self) -> int:

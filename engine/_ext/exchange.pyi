@@ -9,8 +9,6 @@ class Party: ...
 
 class Exchange(Door):
     scheduler: Scheduler
-    requests: int
-    connections: int
     def __init__(
         self,
         scheduler: Scheduler,

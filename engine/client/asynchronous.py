@@ -14,8 +14,7 @@ from .._ext.result import InvokeResult
 from ..model import Alias, FunctionConfiguration, LogEvent, LogPage
 from ..records.statistics import BillTable
 from ..store.build import Progress
-from ..wire.messages import given
-from ..wire.payload import event_bytes
+from ..wire.messages import given, invoke_params
 from . import answers, bundles
 from .bundles import Code
 from .link import Link
@@ -108,10 +107,7 @@ class Client:
         timeout_s: float | None = None,
     ) -> InvokeResult:
         """Run a function and wait for its answer; see `engine.Engine.invoke`. timeout_s: how long to wait."""
-        params: list[Any] = [name, event_bytes(payload)]
-        if qualifier or log_tail or client_context is not None or invocation_type != "RequestResponse":
-            options = given({"qualifier": qualifier, "client_context": client_context})
-            params.append({**options, "invocation_type": invocation_type, "log_tail": log_tail})
+        params = invoke_params(name, payload, qualifier, invocation_type, client_context, log_tail)
         return await self._ask_with("invoke", answers.result, params, timeout_s)
 
     # --- functions ----------------------------------------------------------------------------------------------------

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import resource
 import socket
-import struct
-from typing import Final
 
 import psutil
 
-UCRED: Final = struct.Struct("3i")  # pid, uid, gid
+from ..wire.peer import peer_of
 
 
 def tree_cpu_s(pid: int) -> float:
@@ -42,7 +40,6 @@ def peer_pid(path: str) -> int | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(path)
-            pid: int = UCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))[0]
+            return peer_of(probe).pid or None
         except OSError:
             return None
-    return pid or None

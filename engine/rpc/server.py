@@ -14,7 +14,6 @@ import os
 import socket
 import ssl
 import stat
-import struct
 from typing import Any, Final
 
 import msgpack
@@ -23,8 +22,10 @@ from .. import errors
 from .._ext.connection import WRITE_BUFFER_MAX, Connection
 from .._ext.exchange import Exchange
 from .._ext.stream import Stream
-from ..app import Engine, encode_extra
-from ..wire.payload import too_large
+from ..app import Engine
+from ..wire.address import PATH_MAX_BYTES
+from ..wire.payload import encode_extra, too_large
+from ..wire.peer import peer_of
 from ..wire.values import error_as_map
 from . import methods
 from .uploads import Uploads
@@ -37,7 +38,6 @@ GOODBYE_S: Final = 1.0  # for answers on their way when the time for draining is
 BACKLOG: Final = 4_096
 OPTIONS: Final = frozenset({"qualifier", "invocation_type", "client_context", "log_tail"})
 INVOCATION_TYPES: Final = ("RequestResponse", "Event", "DryRun")
-UNIX_PATH_MAX: Final = 107  # bytes: sockaddr_un of unix(7)
 
 log = logging.getLogger("engine.rpc")
 
@@ -122,7 +122,7 @@ class Server:
             self._take_in(opened)
 
     def _take_in(self, opened: socket.socket) -> None:
-        if _uid_of(opened) not in (os.geteuid(), 0):
+        if peer_of(opened).uid not in (os.geteuid(), 0):
             opened.close()
             return
         opened.setblocking(False)
@@ -273,9 +273,9 @@ def _error_answer(number: int, error: BaseException) -> bytes:
 
 def _bind_unix(path: str) -> socket.socket:
     """A listening socket at `path` that only this user can open; one that a dead process left there is replaced."""
-    if len(os.fsencode(path)) > UNIX_PATH_MAX:
+    if len(os.fsencode(path)) > PATH_MAX_BYTES:
         raise errors.InvalidParameterValueException(
-            f"{path} is too long for a unix socket: {UNIX_PATH_MAX} bytes are allowed"
+            f"{path} is too long for a unix socket: {PATH_MAX_BYTES} bytes are allowed"
         )
     _clear(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
@@ -304,18 +304,8 @@ def _clear(path: str) -> None:
             if error.errno != errno.ECONNREFUSED:
                 raise
         else:
-            raise errors.EngineError(f"process {_peer_of(probe)[0]} serves on {path} already: choose another --socket")
+            raise errors.EngineError(f"process {peer_of(probe).pid} serves on {path} already: choose another --socket")
     os.unlink(path)
-
-
-def _peer_of(peer: socket.socket) -> tuple[int, int, int]:
-    """Pid, uid and gid of the process at the other end, as the kernel knows them."""
-    pid, uid, gid = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return pid, uid, gid
-
-
-def _uid_of(peer: socket.socket) -> int:
-    return _peer_of(peer)[1]
 
 
 def _inode(path: str) -> int:

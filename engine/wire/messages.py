@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgpack
 
 from ..errors import ConnectionLostError, RequestTooLargeException
+from .payload import event_bytes
 
 REQUEST: Final = 0
 RESPONSE: Final = 1
@@ -41,6 +42,22 @@ def read_answer(message: Any) -> tuple[int, Any, Any]:
 def given(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that were given: None is every option's default and does not travel."""
     return {name: value for name, value in arguments.items() if value is not None}
+
+
+def invoke_params(
+    name: str,
+    payload: object,
+    qualifier: str | None,
+    invocation_type: str,
+    client_context: Mapping[str, object] | str | None,
+    log_tail: bool,
+) -> list[Any]:
+    """The parameters of `invoke`: options travel only where one is not its default."""
+    params: list[Any] = [name, event_bytes(payload)]
+    if qualifier or log_tail or client_context is not None or invocation_type != "RequestResponse":
+        options = given({"qualifier": qualifier, "client_context": client_context})
+        params.append({**options, "invocation_type": invocation_type, "log_tail": log_tail})
+    return params
 
 
 def check_size(method: str, size: int) -> None:

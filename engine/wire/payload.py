@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
+from collections.abc import Mapping
 
 import orjson
 
@@ -20,6 +23,24 @@ def encode_payload(payload: object) -> bytes:
             return json.dumps(payload).encode()  # whole numbers beyond 64 bits
         except (TypeError, ValueError) as error:
             raise errors.InvalidParameterValueException(f"payload is not a JSON value: {error}") from error
+
+
+def encode_extra(client_context: Mapping[str, object] | str) -> bytes:
+    """What goes to the environment beside the event."""
+    if isinstance(client_context, str):
+        encoded = client_context
+        try:
+            document = base64.b64decode(client_context, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError) as error:
+            raise errors.InvalidParameterValueException(f"client_context is not base64 of JSON: {error}") from error
+    else:
+        document = json.dumps(client_context)
+        encoded = base64.b64encode(document.encode()).decode()
+    if len(encoded) > config.CLIENT_CONTEXT_MAX_BYTES:
+        raise errors.InvalidParameterValueException(
+            f"client_context has {len(encoded)} bytes in base64; at most {config.CLIENT_CONTEXT_MAX_BYTES} are allowed"
+        )
+    return json.dumps({"client_context": document}).encode()
 
 
 def too_large(length: int) -> errors.RequestTooLargeException:

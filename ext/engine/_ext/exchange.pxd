@@ -1,6 +1,6 @@
 # What a server's connections share, and one turn of looking after them.
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 from engine._ext.scheduler cimport Door, Scheduler
 
 
@@ -16,8 +16,6 @@ cdef class Exchange(Door):
     cdef readonly Scheduler scheduler
     cdef object lane_of, control, options, receipt, error_answer, refusal, left, failed
     cdef list dirty                     # connections that must be seen to before the loop sleeps
-    cdef readonly uint64_t requests     # of all connections ever
-    cdef readonly int connections       # open now
     cdef int epoll_fd
     cdef set streams                    # connections in the epoll set, kept alive for its pointers
     cdef list gone                      # those that closed during a turn, which may still have an event in it
