@@ -17,7 +17,7 @@ from .core.control import Control
 from .core.memory import HostMemory
 from .core.scaling import Scaling
 from .core.supervisor import Supervisor
-from .model import Alias, FunctionConfiguration, LogEvent, LogPage
+from .model import Alias, FunctionConfiguration, LogEvent, LogPage, Network
 from .records import statistics
 from .records.export import Format, Target
 from .records.rollups import By
@@ -48,16 +48,18 @@ class Engine:
             await engine.create_function("hello", code="src/", handler="app.handler", runtime="python3.11")
             result = await engine.invoke("hello", {"name": "Ada"})
 
-    data_dir: where functions, versions, aliases, reserved concurrency, code and the ledger are kept: what a method has
-    answered is on disk, and the next engine with this folder has it, however this one ends. One engine at a time. None
-    is a temporary folder that goes when the engine closes. sandbox: "auto" enforces what this host can, "strict"
+    data_dir: where functions, versions, aliases, reserved concurrency, code and the ledger are kept: what a method
+    has answered is on disk, and the next engine with this folder has it, however this one ends. One engine at a time.
+    None is a temporary folder that goes when the engine closes. sandbox: "auto" enforces what this host can, "strict"
     refuses to start when anything is missing, "off" enforces nothing. scaling: "adaptive" starts an environment when
     the expected wait exceeds the expected cold start, "lambda" whenever none is free. cpu: "lambda" gives a function
-    CPU in proportion to its memory, "host" as much as there is. account_concurrency: invocations accepted and not
-    answered, over all functions. keep_alive_s: how long an idle environment is kept. strict_runtimes: refuse a
-    python3.N other than the engine's own instead of running it with a warning. credentials: AWS_ACCESS_KEY_ID and its
-    like, for functions to see; nothing of the host's own environment ever is. ledger_bytes: how much of the ledger's
-    records is kept in data_dir, after which the oldest go; sums and bill stay for ever.
+    CPU in proportion to its memory, "host" as much as there is. network: what functions may reach that do not say so
+    themselves: "host" what the host can, "loopback" only itself, "none" nothing; None is "loopback" under
+    sandbox="strict", else "host". account_concurrency: invocations accepted and not answered, over all functions.
+    keep_alive_s: how long an idle environment is kept. strict_runtimes: refuse a python3.N other than the engine's
+    own instead of running it with a warning. credentials: AWS_ACCESS_KEY_ID and its like, for functions to see;
+    nothing of the host's own environment ever is. ledger_bytes: how much of the ledger's records is kept in data_dir,
+    after which the oldest go; sums and bill stay for ever.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Engine:
         sandbox: Literal["auto", "strict", "off"] = "auto",
         scaling: Scaling = "adaptive",
         cpu: Literal["lambda", "host"] = "lambda",
+        network: Network | None = None,
         account_concurrency: int = config.ACCOUNT_CONCURRENCY,
         keep_alive_s: float = config.KEEP_ALIVE_S,
         region: str = config.REGION_DEFAULT,
@@ -81,6 +84,7 @@ class Engine:
             sandbox=sandbox,
             scaling=scaling,
             cpu=cpu,
+            network=network,
             account_concurrency=account_concurrency,
             keep_alive_s=keep_alive_s,
             region=region,
@@ -255,11 +259,14 @@ class Engine:
         description: str = "",
         role: str | None = None,
         ephemeral_storage_mb: int = config.EPHEMERAL_MIN_MB,
+        network: Network | None = None,
+        snap_start: bool = False,
     ) -> FunctionConfiguration:
         """Deploy a function.
 
         code: a folder (with a `requirements.txt` it is built first), a `.zip` path, zip bytes, or a single `.py` file.
-        runtime: None is the engine's own Python. Raises ResourceConflictException when the name is taken, and what
+        runtime: None is the engine's own Python. network: None is the engine's default. snap_start: published versions
+        start from a snapshot. Raises ResourceConflictException when the name is taken, and what
         Lambda raises for values it does not take.
         """
         control = self._opened()
@@ -276,6 +283,8 @@ class Engine:
                 "description": description,
                 "role": role or f"arn:aws:iam::{self._settings.account_id}:role/execution_role",
                 "ephemeral_storage_mb": ephemeral_storage_mb,
+                "network": network,
+                "snap_start": snap_start,
             },
             layers,
             self._progress,

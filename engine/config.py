@@ -22,6 +22,7 @@ ENVIRONMENT_MAX_BYTES: Final = 4_096
 ZIP_MAX_BYTES: Final = 52_428_800
 UNZIPPED_MAX_BYTES: Final = 262_144_000
 LAYERS_MAX: Final = 5
+NETWORKS: Final = ("host", "loopback", "none")  # what a function may reach; Lambda has no such setting
 ACCOUNT_CONCURRENCY: Final = 1_000
 UNRESERVED_CONCURRENCY_MIN: Final = 100
 LOG_TAIL_BYTES: Final = 4_096

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal, TypeAlias
 
 from . import config
+
+Network: TypeAlias = Literal["host", "loopback", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,11 @@ class StoredCode:
 
 @dataclass(frozen=True, slots=True)
 class FunctionConfiguration:
-    """One version of one function, immutable: an update makes a new one with a new `revision_id`."""
+    """One version of one function, immutable: an update makes a new one with a new `revision_id`.
+
+    `network` is what it may reach; None is the engine's own default. `snap_start` is Lambda's PublishedVersions:
+    `$LATEST` only hands it on to versions that are published of it, and `starts_from_snapshot` says where it holds.
+    """
 
     function_name: str
     handler: str
@@ -46,12 +53,19 @@ class FunctionConfiguration:
     account_id: str = config.ACCOUNT_ID_DEFAULT
     revision_id: str = ""
     last_modified: str = ""  # ISO 8601 with milliseconds and +0000, as Lambda writes it
+    network: Network | None = None
+    snap_start: bool = False
 
     @property
     def function_arn(self) -> str:
         """The unqualified ARN for `$LATEST`, qualified for a published version."""
         arn = f"arn:aws:lambda:{self.region}:{self.account_id}:function:{self.function_name}"
         return arn if self.version == "$LATEST" else f"{arn}:{self.version}"
+
+    @property
+    def starts_from_snapshot(self) -> bool:
+        """Whether environments of this version start from a snapshot of an initialised one."""
+        return self.snap_start and self.version != "$LATEST"
 
     @property
     def log_group(self) -> str:

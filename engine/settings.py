@@ -7,7 +7,9 @@ import sys
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from . import config
 from .errors import InvalidParameterValueException
+from .model import Network
 
 OWN_RUNTIME: Final = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 CHOICES: Final = {"sandbox": ("auto", "strict", "off"), "scaling": ("adaptive", "lambda"), "cpu": ("lambda", "host")}
@@ -30,12 +32,16 @@ class EngineSettings:
     strict_runtimes: bool
     credentials: dict[str, str]
     ledger_bytes: int
+    network: Network | None = None
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 told = ", ".join(repr(choice) for choice in choices)
                 raise InvalidParameterValueException(f"{name}={getattr(self, name)!r}: choose one of {told}")
+        if self.network is not None and self.network not in config.NETWORKS:
+            told = ", ".join(repr(choice) for choice in config.NETWORKS)
+            raise InvalidParameterValueException(f"network={self.network!r}: choose one of {told}, or None")
         if not 1 <= self.account_concurrency <= CONCURRENCY_MAX:
             raise InvalidParameterValueException(
                 f"account_concurrency={self.account_concurrency}: it lies between 1 and {CONCURRENCY_MAX:,}"
@@ -46,6 +52,13 @@ class EngineSettings:
             raise InvalidParameterValueException(
                 f"ledger_bytes={self.ledger_bytes}: give at least {LEDGER_LEAST_BYTES:,}"
             )
+
+    @property
+    def default_network(self) -> Network:
+        """What a function may reach that does not say so itself."""
+        if self.network is not None:
+            return self.network
+        return "loopback" if self.sandbox == "strict" else "host"
 
 
 def usable_cpus() -> int:

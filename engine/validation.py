@@ -111,6 +111,8 @@ def validate_configuration(
     description: object,
     role: object,
     architecture: object,
+    network: object = None,
+    snap_start: object = False,
 ) -> None:
     """Check the settings of one function together, so that one answer names everything that is out of range.
 
@@ -130,12 +132,19 @@ def validate_configuration(
         _text(description, "description", None, DESCRIPTION_MAX),
         _text(role, "role", ROLE_PATTERN, 10_000),
         _architecture(architecture),
+        _network(network),
+        _flag(snap_start, "snapStart"),
     )
     _check_runtime(str(runtime))
     if layers_count > config.LAYERS_MAX:
         raise InvalidParameterValueException(f"Cannot reference more than {config.LAYERS_MAX} layers.")
     if isinstance(environment, Mapping):
         _check_environment(environment)
+    if snap_start and isinstance(ephemeral_storage_mb, int) and ephemeral_storage_mb > config.EPHEMERAL_MIN_MB:
+        raise InvalidParameterValueException(
+            f"SnapStart does not support ephemeral storage above {config.EPHEMERAL_MIN_MB} MB, and this function has "
+            f"{ephemeral_storage_mb} MB: give one of them up."
+        )
 
 
 def split_function_reference(text: object) -> FunctionReference:
@@ -228,6 +237,18 @@ def _architecture(architecture: object) -> str | None:
     return _violation(f"[{architecture}]", "architectures", constraint)
 
 
+def _network(network: object) -> str | None:
+    if network is None or network in config.NETWORKS:
+        return None
+    return _violation(network, "network", f"Member must satisfy enum value set: [{', '.join(config.NETWORKS)}]")
+
+
+def _flag(value: object, member: str) -> str | None:
+    if isinstance(value, bool):
+        return None
+    return f"Value '{_shown(value)}' at '{member}' must be bool, not {type(value).__name__}"
+
+
 def _text(value: object, member: str, pattern: str | None, most: int) -> str | None:
     if not isinstance(value, str):
         return _type_problem(value, member, str)
@@ -249,7 +270,7 @@ def _number(value: object, member: str, least: int, most: int | None) -> str | N
 
 
 def _type_problem(value: object, member: str, wanted: type) -> str | None:
-    if isinstance(value, wanted) and not isinstance(value, bool):  # no setting is a bool
+    if isinstance(value, wanted) and not isinstance(value, bool):  # settings that are bools have `_flag`
         return None
     return f"Value '{_shown(value)}' at '{member}' must be {wanted.__name__}, not {type(value).__name__}"
 

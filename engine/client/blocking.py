@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from .. import config, errors
 from .._ext.result import InvokeResult
-from ..model import Alias, FunctionConfiguration, LogEvent, LogPage
+from ..model import Alias, FunctionConfiguration, LogEvent, LogPage, Network
 from ..records.statistics import BillTable
 from ..store.build import Progress
 from ..wire.messages import given, invoke_params
@@ -119,6 +119,8 @@ class Client:
         description: str = "",
         role: str | None = None,
         ephemeral_storage_mb: int = config.EPHEMERAL_MIN_MB,
+        network: Network | None = None,
+        snap_start: bool = False,
     ) -> FunctionConfiguration:
         """Deploy a function; see `engine.Engine.create_function`. A folder is built and zipped on this host."""
         arguments = given(
@@ -132,6 +134,8 @@ class Client:
                 "description": description,
                 "role": role,
                 "ephemeral_storage_mb": ephemeral_storage_mb,
+                "network": network,
+                "snap_start": snap_start or None,
             }
         )
         return self._deploy("create_function", arguments, code, layers or None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .. import errors
+from .. import config, errors
 from ..client.blocking import Client
 from ..model import FunctionConfiguration
 from ..store.entry import find_handler
@@ -28,6 +28,8 @@ from .show import print_json, print_table, result_as_json
 @click.option("--layer", "layers", multiple=True, metavar="PATH", help="A layer; repeated, they replace all.")
 @click.option("--role", help="The ARN of the execution role.")
 @click.option("--description", help="What it is for.")
+@click.option("--network", type=click.Choice(config.NETWORKS), help="What it may reach; by default the service's own.")
+@click.option("--snap-start/--no-snap-start", default=None, help="Start published versions from a snapshot.")
 @click.option("--publish", is_flag=True, help="Publish a version of it.")
 @click.option("--alias", metavar="NAME", help="Have this alias name that version; implies --publish.")
 @on_service
@@ -42,6 +44,8 @@ def deploy(
     layers: tuple[str, ...],
     role: str | None,
     description: str | None,
+    network: str | None,
+    snap_start: bool | None,
     publish: bool,
     alias: str | None,
     service: Service,
@@ -60,6 +64,8 @@ def deploy(
         "layers": [Path(layer) for layer in layers] or None,
         "role": role,
         "description": description,
+        "network": network,
+        "snap_start": snap_start,
     }
     given = {key: value for key, value in settings.items() if value is not None}
     with told_errors():

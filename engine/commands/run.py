@@ -9,7 +9,7 @@ import click
 
 from .. import config
 from .._ext.result import InvokeResult
-from ..model import LogEvent
+from ..model import LogEvent, Network
 from ..settings import OWN_RUNTIME
 from ..store.entry import find_handler
 from ..sync import Engine
@@ -27,6 +27,9 @@ REPEAT_MAX = 1_000_000
 @click.option("--memory", default=config.MEMORY_DEFAULT_MB, show_default=True, help="Memory in MB.")
 @click.option("--timeout", default=config.TIMEOUT_DEFAULT_S, show_default=True, help="Time limit in seconds.")
 @click.option("--env", "variables", multiple=True, metavar="K=V", help="An environment variable; may be repeated.")
+@click.option(
+    "--network", type=click.Choice(config.NETWORKS), default="host", show_default=True, help="What it may reach."
+)
 @click.option("--repeat", default=1, show_default=True, type=click.IntRange(1, REPEAT_MAX), help="Invoke N times.")
 @click.option("--json", "as_json", is_flag=True, help="Print results as JSON, one line each.")
 def run(
@@ -36,6 +39,7 @@ def run(
     memory: int,
     timeout: int,
     variables: tuple[str, ...],
+    network: Network,
     repeat: int,
     as_json: bool,
 ) -> None:
@@ -58,6 +62,7 @@ def run(
             memory_mb=memory,
             timeout_s=timeout,
             environment=environment,
+            network=network,
         )
         for _ in range(repeat):
             result = engine.invoke(name, payload)

@@ -69,6 +69,7 @@ class Control:
                 cpus=usable_cpus(),
                 runtime_packages=link_runtime_packages(self._storage.root / "runtime"),
                 credentials=settings.credentials,
+                network=settings.default_network,
             )
             self._ledger_folder = self._storage.root / "ledger" if settings.data_dir else None
             self.ledger = InvocationLedger(self._ledger_folder, ledger_bytes=settings.ledger_bytes, busy=busy)
@@ -306,5 +307,16 @@ class Control:
 
 
 CHANGEABLE = frozenset(
-    {"handler", "runtime", "memory_mb", "timeout_s", "environment", "description", "role", "ephemeral_storage_mb"}
+    {
+        "handler",
+        "runtime",
+        "memory_mb",
+        "timeout_s",
+        "environment",
+        "description",
+        "role",
+        "ephemeral_storage_mb",
+        "network",
+        "snap_start",
+    }
 )

@@ -13,7 +13,7 @@ from .._ext import repair
 from .._ext.lane import Lane
 from .._ext.meter import Meter, Quota
 from ..config import LEDGER_RECORDS, LOG_PER_FUNCTION_BYTES, LOG_PER_INVOCATION_BYTES
-from ..model import FunctionConfiguration
+from ..model import FunctionConfiguration, Network
 from ..records.book import LogBook
 from ..records.ledger import InvocationLedger
 from ..records.segments import Source
@@ -27,12 +27,13 @@ REMEMBERED_MAX = 65_536
 
 @dataclass(frozen=True, slots=True)
 class LaneSettings:
-    """What every lane of an engine shares. `limited_cpu`: CPU in proportion to memory, as Lambda."""
+    """What every lane of an engine shares. `limited_cpu`: CPU in proportion to memory. `network`: where unsaid."""
 
     limited_cpu: bool
     cpus: int
     runtime_packages: Path
     credentials: dict[str, str]
+    network: Network
 
 
 class Dispatch:
@@ -104,7 +105,8 @@ class Dispatch:
             spin_limit=max(1, settings.cpus // 2),
         )
         lane.book = book
-        pool = Pool(configuration, lane, book, str(settings.runtime_packages), share, settings.credentials)
+        network = configuration.network or settings.network
+        pool = Pool(configuration, lane, book, str(settings.runtime_packages), share, settings.credentials, network)
         self._supervisor.adopt(pool)
         return pool
 

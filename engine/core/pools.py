@@ -10,7 +10,7 @@ from typing import Any
 from .._ext.environment import Environment
 from .._ext.lane import Lane
 from ..config import MEMORY_PER_VCPU_MB
-from ..model import FunctionConfiguration
+from ..model import FunctionConfiguration, Network
 from ..records.book import LogBook
 from ..sandbox.contract import Limits
 from .cpu_demand import CpuDemand
@@ -22,6 +22,7 @@ PROCESSES_MAX = 1_024
 class Pool:
     """One function version's lane, log and order template.
 
+    `network` is what its environments may reach: the configuration's word, or the engine's.
     `late_init` is set while its last init failed: the next environment runs init inside its first invocation.
     `superseded` is set once nothing leads to this version any more: it ends when its last invocation has.
     """
@@ -32,6 +33,7 @@ class Pool:
     runtime_packages: str
     cpu_share: float | None
     credentials: dict[str, str]
+    network: Network
     late_init: bool = False
     superseded: bool = False
     quiet_ticks: int = 0

@@ -24,6 +24,7 @@ from .service import DRAIN_S, ServiceSettings, TcpDoor, run
 @click.option("--sandbox", type=click.Choice(CHOICES["sandbox"]), default="auto", show_default=True)
 @click.option("--scaling", type=click.Choice(CHOICES["scaling"]), default="adaptive", show_default=True)
 @click.option("--cpu", type=click.Choice(CHOICES["cpu"]), default="lambda", show_default=True)
+@click.option("--network", type=click.Choice(config.NETWORKS), help="For functions that do not say so; else as Engine.")
 @click.option("--account-concurrency", type=int, default=config.ACCOUNT_CONCURRENCY, show_default=True)
 @click.option("--keep-alive", type=float, default=config.KEEP_ALIVE_S, show_default=True, help="Seconds.")
 @click.option("--ledger-bytes", type=int, default=config.LEDGER_BYTES, show_default=True, help="Of records on disk.")
@@ -39,6 +40,7 @@ def serve(
     sandbox: str,
     scaling: str,
     cpu: str,
+    network: str | None,
     account_concurrency: int,
     keep_alive: float,
     ledger_bytes: int,
@@ -56,6 +58,7 @@ def serve(
             "sandbox": sandbox,
             "scaling": scaling,
             "cpu": cpu,
+            "network": network,
             "account_concurrency": account_concurrency,
             "keep_alive_s": keep_alive,
             "ledger_bytes": ledger_bytes,

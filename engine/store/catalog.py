@@ -31,7 +31,7 @@ from ..errors import (
     ResourceConflictException,
     ResourceNotFoundException,
 )
-from ..model import Alias, FunctionConfiguration, StoredCode
+from ..model import Alias, FunctionConfiguration, Network, StoredCode
 from ..validation import validate_alias_name, validate_description, validate_reserved_concurrency
 from .persistence import Edit, Persistence
 from .snapshot import LATEST, FunctionRecord, Snapshot
@@ -51,6 +51,8 @@ class Settings(TypedDict, total=False):
     environment: Mapping[str, str]
     layers: tuple[StoredCode, ...]
     architecture: str
+    network: Network | None
+    snap_start: bool
 
 
 class Changes(Settings, total=False):

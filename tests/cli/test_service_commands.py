@@ -90,6 +90,13 @@ def test_deploying_creates_and_then_updates(engine: Shell, name: str, code: Path
     assert json.loads(engine("invoke", name, "1").stdout) == [1, "a=b"]
 
 
+def test_what_a_function_reaches_and_how_it_starts_are_deployed_and_stay(engine: Shell, name: str, code: Path) -> None:
+    made = engine.json("deploy", name, code, "--network", "loopback", "--snap-start")
+    assert (made["network"], made["snap_start"]) == ("loopback", True)
+    again = engine.json("deploy", name, code, "--no-snap-start")
+    assert (again["network"], again["snap_start"]) == ("loopback", False)
+
+
 def test_a_version_and_an_alias_come_with_a_deployment(engine: Shell, name: str, code: Path) -> None:
     assert engine.json("deploy", name, code, "--publish")["version"] == "1"
     assert engine.json("deploy", name, code, "--alias", "live", "--description", "two")["version"] == "2"

@@ -107,6 +107,16 @@ def test_the_largest_event_and_answer_go_through(client: Face) -> None:
     assert client.invoke("echo", event).payload == event
 
 
+def test_what_a_function_reaches_and_how_it_starts_travel_both_ways(client: Face, name: str, source: Path) -> None:
+    made = client.create_function(name, code=source, handler="app.handler", network="loopback", snap_start=True)
+    assert (made.network, made.snap_start) == ("loopback", True)
+    changed = client.update_function_configuration(name, network=None, snap_start=False)
+    assert (changed.network, changed.snap_start) == (None, False)
+    assert client.get_function(name) == changed
+    with pytest.raises(errors.ValidationException, match=r"\[host, loopback, none\]"):
+        client.update_function_configuration(name, network="lan")
+
+
 def test_versions_and_aliases(client: Face, name: str, source: Path) -> None:
     made = client.create_function(
         name, code=source, handler="app.handler", memory_mb=256, environment={"K": "V"}, description="d"

@@ -50,7 +50,7 @@ def test_everything_is_there_again_and_runs(door: str, data: Path) -> None:
     with DOORS[door](data_dir=data) as engine:
         engine.create_function("f", code=CODE, handler="numbered.handler", environment={"N": "1"}, layers=[CODE])
         engine.publish_version("f", description="first")
-        engine.update_function_configuration("f", environment={"N": "2"}, timeout_s=7)
+        engine.update_function_configuration("f", environment={"N": "2"}, timeout_s=7, network="none", snap_start=True)
         engine.publish_version("f")
         engine.create_alias("f", "live", "1", description="what callers get")
         engine.create_alias("f", "next", "2")

@@ -18,6 +18,7 @@ from engine.sync import Engine
         ({"sandbox": "stirct"}, "sandbox='stirct': choose one of 'auto', 'strict', 'off'"),
         ({"scaling": "none"}, "scaling='none'"),
         ({"cpu": "all"}, "cpu='all'"),
+        ({"network": "lan"}, "network='lan': choose one of 'host', 'loopback', 'none', or None"),
         ({"account_concurrency": 0}, "account_concurrency=0"),
         ({"keep_alive_s": -1}, "keep_alive_s=-1"),
     ],

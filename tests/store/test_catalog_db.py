@@ -81,6 +81,7 @@ def test_a_configuration_comes_back_whole(
     made = FunctionConfiguration(
         *("f", "a.b", "python3.11", stored, "7", description, "role", memory_mb, timeout_s, ephemeral_mb),
         *(environment, tuple(layers), "arm64", "eu-west-1", "123456789012", "revision", "yesterday"),
+        *("none", True),
     )
     assert Reader(ROOT).configuration(configuration_text(made)) == made
     alias = Alias("f", "live", "7", description, "revision")

@@ -55,6 +55,17 @@ def test_the_largest_values_pass(limits: dict[str, Any]) -> None:
     validate_configuration(**GOOD | limits)
 
 
+@pytest.mark.parametrize("network", [None, "host", "loopback", "none"])
+@pytest.mark.parametrize("snap_start", [False, True])
+def test_every_network_passes_with_and_without_snapshots(network: str | None, snap_start: bool) -> None:
+    validate_configuration(**GOOD | {"network": network, "snap_start": snap_start})
+
+
+def test_snapshots_are_refused_with_more_than_the_least_ephemeral_storage() -> None:
+    with pytest.raises(InvalidParameterValueException, match=r"SnapStart does not support .* has 513 MB"):
+        validate_configuration(**GOOD | {"snap_start": True, "ephemeral_storage_mb": 513})
+
+
 @pytest.mark.parametrize(
     ("member", "value", "message"),
     [
@@ -78,6 +89,10 @@ def test_the_largest_values_pass(limits: dict[str, Any]) -> None:
         ("timeout_s", 901, r"less than or equal to 900"),
         pytest.param("timeout_s", 10**5000, r"too many digits", id="timeout_s-huge"),
         ("ephemeral_storage_mb", 511, r"'ephemeralStorage.size'"),
+        ("network", "lan", r"Value 'lan' at 'network' failed .* enum value set: \[host, loopback, none\]"),
+        ("network", ["host"], r"'network' failed to satisfy"),
+        ("snap_start", "yes", r"Value 'yes' at 'snapStart' must be bool, not str"),
+        ("snap_start", 1, r"'snapStart' must be bool, not int"),
         ("description", "d" * 257, r"'description' .* 256"),
         ("description", "\ud800", r"'description' is not Unicode"),
         ("role", "admin", r"Value 'admin' at 'role' .*arn:"),
