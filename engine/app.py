@@ -21,7 +21,7 @@ from .model import Alias, FunctionConfiguration, LogEvent, LogPage, Network
 from .records import statistics
 from .records.export import Format, Target
 from .records.rollups import By
-from .sandbox.choose import choose
+from .sandbox.choose import choose, refuse_what_is_missing
 from .store.build import Progress
 from .wire.payload import encode_extra, encode_payload, too_large
 
@@ -128,7 +128,8 @@ class Engine:
         except BaseException:
             self._scheduler.close()
             raise
-        loop.add_reader(self._supervisor.births.zygote.fileno(), self._on_zygote)
+        loop.add_reader(self._supervisor.births.fileno(), self._supervisor.births.attend)
+        self._supervisor.births.refill()
         if self._drains_on_loop:
             loop.add_reader(self._scheduler.fileno(), self._scheduler.readable)
 
@@ -145,8 +146,12 @@ class Engine:
                 memory=self._memory,
             )
             opened.callback(self._supervisor.close)
-            self._supervisor.births.zygote.wait_ready()
-            self._control = Control(self._settings, self._supervisor, busy=lambda: self._scheduler.watched)
+            control = Control(self._settings, self._supervisor, busy=lambda: self._scheduler.watched)
+            opened.callback(control.close)
+            self._supervisor.births.open(control.jail_plan())
+            if self._settings.sandbox == "strict":
+                refuse_what_is_missing(self._supervisor.enforcement())
+            self._control = control
             opened.pop_all()
 
     async def close(self) -> None:
@@ -159,7 +164,7 @@ class Engine:
             return
         for timer in self._timers:
             timer.cancel()
-        self._loop.remove_reader(self._supervisor.births.zygote.fileno())
+        self._loop.remove_reader(self._supervisor.births.fileno())
         if self._drains_on_loop:
             self._loop.remove_reader(self._scheduler.fileno())
         self._scheduler.closed = True
@@ -454,10 +459,3 @@ class Engine:
     def _keep_house(self) -> None:
         wait_ns = self._supervisor.retire_idle(time.monotonic_ns(), int(self._settings.keep_alive_s * 1e9))
         self._timers[1] = self._loop.call_later(wait_ns / 1e9 + 0.001, self._keep_house)
-
-    def _on_zygote(self) -> None:
-        zygote = self._supervisor.births.zygote
-        if not zygote.take_replies():
-            self._loop.remove_reader(zygote.fileno())
-            self._supervisor.births.replace_zygote()
-            self._loop.add_reader(self._supervisor.births.zygote.fileno(), self._on_zygote)

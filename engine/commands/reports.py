@@ -10,7 +10,7 @@ import click
 
 from ..client.blocking import Client
 from ..records.export import Format, export_segments
-from ..sandbox import choose
+from ..sync import Engine
 from ..settings import default_data_dir
 from ..wire.values import as_map
 from .service import Service, as_json_option, on_service, told_errors
@@ -157,7 +157,8 @@ def _export(data: str | None, target: str, form: Format, month: str | None) -> N
 def doctor(service: Service, as_json: bool) -> None:
     """Which limits this host lets the engine enforce, and by what; with --socket, those of that service."""
     if service.address is None:
-        lines: list[dict[str, Any]] = [line._asdict() for line in choose.report()]
+        with Engine() as engine:  # which tries it all out
+            lines: list[dict[str, Any]] = engine.stats()["limits"]
     else:
         with service.client() as client:
             lines = client.doctor()

@@ -1,167 +1,294 @@
-"""F3: orders to the zygote, and what came of them: every environment process that there is, by its order's key."""
+"""F3: has environments forked ahead of need, gives them their functions, and says how each one ended."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
+import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from .._ext.environment import Environment
+from ..errors import EngineError
 from ..sandbox.contract import Mechanism
-from ..states import State
+from .blanks import Blank, Demand
 from .pools import Pool
-from .zygotes import ZygoteLink, readable
+from .quarters import Quarters
+from .zygotes import Facts, ZygoteLink, readable
 
 ORDERS_IN_FLIGHT = 16  # more wait here: the socket's queue, and descriptors in flight, are bounded by the host
 BARREN_MAX = 3  # zygotes in a row that end before they fork anything; then those who wait are told
 PIPE_BYTES = 262_144
 KILLED = signal.SIGKILL  # as a status of waitpid(2)
-
-
-class Order(NamedTuple):
-    """A fork that was asked for. `theirs` are all descriptors it takes, `ours` those to close once it has."""
-
-    pool: Pool
-    environment: Environment
-    theirs: list[int]
-    ours: list[int]
+END_TIMEOUT_S = 5.0
+HOPELESS = "the interpreter that forks environments ends at once, time and again"
 
 
 class Births:
-    """Has environments forked. `on_ended(pool, environment, wait status)` and `on_failed(pool, environment, why)` tell
-    what became of them; neither is told of an environment twice."""
+    """`on_ended(pool, environment, wait status)` and `on_failed(pool, environment, why)` tell what became of each
+    environment; neither is told of one twice."""
 
     def __init__(
         self,
         mechanism: Mechanism,
+        quarters: Quarters,
         *,
         on_ended: Callable[[Pool, Environment, int], None],
         on_failed: Callable[[Pool, Environment, str], None],
     ) -> None:
         self._mechanism = mechanism
+        self._quarters = quarters
         self._on_ended = on_ended
         self._on_failed = on_failed
-        self._by_key: dict[int, Order] = {}
-        self._known: set[Environment] = set()
+        self._by_key: dict[int, Blank] = {}
+        self._by_fd: dict[int, Blank] = {}
+        self._homes: dict[Environment, Blank] = {}
+        self._stock: deque[Blank] = deque()
+        self._demand = Demand()
         self._last_key = 0
-        self._backlog: deque[Order] = deque()
-        self._in_flight: set[int] = set()
+        self._backlog: deque[Blank] = deque()
+        self._in_flight: set[Blank] = set()
         self._barren = 0
+        self._plan: dict[str, Any] | None = None
+        self._epoll = select.epoll()
+        self.facts = Facts({}, {})
         self.zygote = ZygoteLink(self._on_reply)
+
+    # --- opening ------------------------------------------------------------------------------------------------------
+
+    def open(self, plan: dict[str, Any]) -> None:
+        """Have the zygote build its jail, and wait until it can fork. Raises WorkerStartError."""
+        self._plan = plan
+        self._greet()
+        self.facts = self.zygote.wait_ready()
+
+    def fileno(self) -> int:
+        """Readable when there is something to `attend` to."""
+        return self._epoll.fileno()
+
+    def _greet(self) -> None:
+        self._epoll.register(self.zygote.fileno(), select.EPOLLIN)
+        try:
+            self.zygote.plan(self._plan or {})
+        except OSError:
+            pass  # it has ended: `wait_ready`, or its closed socket, says so
+
+    # --- ordering -----------------------------------------------------------------------------------------------------
 
     def knows(self, environment: Environment) -> bool:
         """Whether it was ordered and has not ended."""
-        return environment in self._known
+        return environment in self._homes
 
     def order(self, pool: Pool, environment: Environment) -> None:
-        """Give it a log pipe, a cell and a place among the orders. Raises OSError, EngineError at the host's bounds."""
-        environment.cell = self._mechanism.open_cell(pool.limits())
-        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(read_fd, False)
+        """Give it a blank, at once if one is in stock. Raises OSError, EngineError at the host's bounds."""
+        self._demand.started(time.monotonic_ns())
+        read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(write_fd, True)
         _widen(write_fd)
         environment.log_fd = read_fd
-        fds = [pool.lane.region_fd, pool.lane.event_fd, write_fd, *environment.cell.entry_fds()]
-        self._known.add(environment)
-        self._backlog.append(Order(pool, environment, fds, [write_fd]))
+        try:
+            while True:
+                blank = self._stock.popleft() if self._stock else self._conceive()
+                environment.cell = blank.cell
+                try:
+                    self._give(blank, pool, environment, write_fd)
+                except ConnectionError:  # it was killed in stock, and word of that is on its way
+                    environment.cell = None
+                    continue
+                return
+        finally:
+            os.close(write_fd)
+
+    def _give(self, blank: Blank, pool: Pool, environment: Environment, log_fd: int) -> None:
+        self._quarters.lodge(pool)
+        fds = [pool.lane.region_fd, pool.lane.event_fd, log_fd]
+        blank.give(pool.order(environment), fds if pool.namespace_fd < 0 else [*fds, pool.namespace_fd])
+        blank.cell.set_limits(pool.limits())
+        blank.go()
+        blank.pool, blank.environment = pool, environment
+        environment.pid = blank.own_pid
+        self._homes[environment] = blank
+
+    def _conceive(self) -> Blank:
+        """Order one more blank from the zygote."""
+        self._last_key += 1
+        blank = Blank(self._last_key, self._mechanism.open_cell(None))
+        self._backlog.append(blank)
         self._send()
+        return blank
+
+    def refill(self) -> None:
+        """Bring the stock to what recent demand asks for. Raises nothing: without stock a start takes longer."""
+        missing = self._demand.wanted(time.monotonic_ns()) - len(self._stock)
+        try:
+            for _ in range(missing):
+                self._stock.append(self._conceive())
+        except (OSError, EngineError):
+            return  # the host's bounds: whoever needs a start is told
 
     def _send(self) -> None:
         while self._backlog and len(self._in_flight) < ORDERS_IN_FLIGHT:
-            order = self._backlog.popleft()
-            self._last_key += 1
-            key = self._last_key
-            self._by_key[key] = order
-            self._in_flight.add(key)
+            blank = self._backlog.popleft()
+            self._by_key[blank.key] = blank
+            self._in_flight.add(blank)
+            directory = blank.cell.directory_fd()
+            fds = [blank.theirs.fileno(), *blank.cell.entry_fds(), *(() if directory is None else (directory,))]
             try:
-                self.zygote.order(order.pool.order(order.environment, key), order.theirs)
+                self.zygote.order({"key": blank.key, "into_cgroup": directory is not None}, fds)
             except ConnectionError:  # the zygote has died, and word of that is on its way: its successor gets this
-                del self._by_key[key]
-                self._in_flight.remove(key)
-                self._backlog.appendleft(order)
+                del self._by_key[blank.key]
+                self._in_flight.remove(blank)
+                self._backlog.appendleft(blank)
                 return
             except OSError as error:
-                self._not_forked(key, str(error))
+                self._not_forked(blank, str(error))
+
+    # --- what comes back ----------------------------------------------------------------------------------------------
+
+    def attend(self) -> None:
+        """Hear the zygote and everything it forked."""
+        for fd, _ in self._epoll.poll(0):
+            if fd == self.zygote.fileno():
+                if not self.zygote.take_replies():
+                    self._replace_zygote()
+            elif fd in self._by_fd:
+                blank = self._by_fd[fd]
+                self._listen(blank)
+                if fd == blank.pidfd:
+                    self._ended(blank)
 
     def _on_reply(self, reply: dict[str, Any], fds: list[int]) -> None:
         if "forked" in reply:
-            self._forked(reply["forked"], reply["pid"], fds[0])
-        elif "ended" in reply:
-            self._ended(reply["ended"], reply["status"])
+            self._barren = 0
+            self._forked(self._by_key[reply["forked"]], reply["pid"], fds[0])
         elif "failed" in reply:
-            self._not_forked(reply["failed"], reply["error"])
+            self._not_forked(self._by_key[reply["failed"]], reply["error"])
 
-    def _forked(self, key: int, pid: int, pidfd: int) -> None:
-        self._barren = 0
-        environment = self._landed(key).environment
-        environment.pid, environment.pidfd = pid, pidfd
-        environment.cell.attach(pid)
-        if environment.state is State.KILLING:
-            send_kill(pidfd)
+    def _forked(self, blank: Blank, pid: int, pidfd: int) -> None:
+        blank.pid, blank.pidfd = pid, pidfd
+        self._landed(blank)
+        blank.cell.attach(pid)
+        for fd in (pidfd, blank.socket.fileno()):
+            self._by_fd[fd] = blank
+            self._epoll.register(fd, select.EPOLLIN)
+        if blank.killed:
+            self._strike(blank)
         self._send()
 
-    def _not_forked(self, key: int, error: str) -> None:
-        order = self._landed(key)
-        self._forget(key)
-        self._on_failed(order.pool, order.environment, error)
+    def _not_forked(self, blank: Blank, error: str) -> None:
+        self._landed(blank)
+        blank.failure = error
+        self._ended(blank)
         self._send()
 
-    def _ended(self, key: int, status: int) -> None:
-        order = self._forget(key)
-        self._on_ended(order.pool, order.environment, status)
+    def _landed(self, blank: Blank) -> None:
+        """The zygote is done with an order: our copy of what it took goes."""
+        self._in_flight.discard(blank)
+        blank.theirs.close()
 
-    def _landed(self, key: int) -> Order:
-        """The zygote is done with an order: our copies of what it took go."""
-        order = self._by_key[key]
-        if key in self._in_flight:
-            self._in_flight.remove(key)
-            for fd in order.ours:
-                os.close(fd)
-        return order
+    def _listen(self, blank: Blank) -> None:
+        while (word := blank.hear()) is not None:
+            if word.kind == "B":
+                blank.own_pid = word.pid
+                if blank.environment is not None:
+                    blank.environment.pid = word.pid
+                if blank.killed:
+                    self._strike(blank)
+            elif word.kind == "F":
+                blank.failure = word.text.decode("utf-8", "replace")
+            elif word.kind == "S":
+                blank.status = int.from_bytes(word.text, "little", signed=True)
+            for fd in word.fds:  # of "N" alone
+                if blank.pool is None:
+                    os.close(fd)
+                else:
+                    self._quarters.keep_namespace(blank.pool, fd)
 
-    def _forget(self, key: int) -> Order:
-        order = self._by_key.pop(key)
-        self._known.discard(order.environment)
-        return order
+    def _ended(self, blank: Blank) -> None:
+        """Its init has ended, and with it all that was in its PID namespace."""
+        self._drop(blank)
+        pool, environment = blank.pool, blank.environment
+        if pool is None or environment is None:
+            _give_back(blank)
+            return
+        del self._homes[environment]
+        if blank.failure and not blank.killed:
+            self._on_failed(pool, environment, blank.failure)
+        else:
+            self._on_ended(pool, environment, KILLED if blank.status is None else blank.status)
 
-    def replace_zygote(self) -> None:
-        """The zygote is gone, and the kernel ends what it forked: all of it has ended, then start another."""
+    def _drop(self, blank: Blank) -> None:
+        """Forget all about it but what it holds."""
+        self._by_key.pop(blank.key, None)
+        for fd in (blank.pidfd, blank.socket.fileno()):
+            if self._by_fd.pop(fd, None) is not None:
+                self._epoll.unregister(fd)
+        if blank in self._stock:
+            self._stock.remove(blank)
+        blank.close()
+
+    # --- ending -------------------------------------------------------------------------------------------------------
+
+    def kill(self, environment: Environment) -> None:
+        """SIGKILL to it and all that it started; `on_ended` follows. Nothing for one that has ended."""
+        blank = self._homes.get(environment)
+        if blank is not None:
+            blank.killed = True
+            self._strike(blank)
+
+    def _strike(self, blank: Blank) -> None:
+        """With a PID namespace its init goes first, and the kernel ends the rest; else the init must clear up."""
+        blank.cell.thaw()
+        if "processes" in self.facts.enforced:
+            if blank.is_forked():
+                send_kill(blank.pidfd)
+        elif blank.own_pid > 0:
+            try:
+                os.kill(blank.own_pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it has ended, and its init is about to say so
+        elif blank.environment is None and blank.is_forked():
+            send_kill(blank.pidfd)
+
+    def _replace_zygote(self) -> None:
+        """The zygote is gone, and the kernel ends what it forked. Start another for those that were not."""
+        self._epoll.unregister(self.zygote.fileno())
         self.zygote.close()
         self.zygote = ZygoteLink(self._on_reply)
+        self._greet()
         self._barren += 1
-        hopeless = "the interpreter that forks environments ends at once, time and again"
-        for key, order in list(self._by_key.items()):
-            self._landed(key)
-            if order.environment.pidfd >= 0:
-                send_kill(order.environment.pidfd)
-                readable(order.environment.pidfd, 1.0)
-            elif self._barren > BARREN_MAX:
-                self._not_forked(key, hopeless)
-                continue
-            self._ended(key, KILLED)
+        for blank in list(self._in_flight):  # forked or not, nobody will tell
+            self._landed(blank)
+            blank.failure = HOPELESS if self._barren > BARREN_MAX else ""
+            self._ended(blank)
         for _ in range(len(self._backlog) if self._barren > BARREN_MAX else 0):
-            order = self._backlog.popleft()
-            for fd in order.ours:
-                os.close(fd)
-            self._known.discard(order.environment)
-            self._on_failed(order.pool, order.environment, hopeless)
+            self._not_forked(self._backlog.popleft(), HOPELESS)
         self._send()
 
     def close(self) -> None:
         """End the zygote and every environment, and give back all that they used."""
+        forked = [blank for blank in set(self._by_fd.values()) if blank.is_forked()]
+        for blank in forked:
+            self._strike(blank)
         self.zygote.close()
-        for key in list(self._in_flight):
-            self._landed(key)
-        for order in self._backlog:
-            for fd in order.ours:
-                os.close(fd)
-        for order in (*self._backlog, *self._by_key.values()):
-            release(order.environment)
-        self._backlog.clear()
+        for blank in forked:
+            readable(blank.pidfd, END_TIMEOUT_S)
+        for blank in {*self._by_key.values(), *self._backlog}:
+            if blank.environment is not None and blank.environment.log_fd >= 0:
+                os.close(blank.environment.log_fd)
+                blank.environment.log_fd = -1
+            blank.close()
+            _give_back(blank)
         self._by_key.clear()
-        self._known.clear()
+        self._by_fd.clear()
+        self._homes.clear()
+        self._stock.clear()
+        self._backlog.clear()
+        self._epoll.close()
+        self._quarters.close()
 
 
 def release(environment: Environment) -> None:
@@ -169,10 +296,9 @@ def release(environment: Environment) -> None:
     if environment.cell is not None:
         environment.cell.kill()
         environment.cell.release()
-    for fd in (environment.log_fd, environment.pidfd):
-        if fd >= 0:
-            os.close(fd)
-    environment.log_fd = environment.pidfd = -1
+    if environment.log_fd >= 0:
+        os.close(environment.log_fd)
+    environment.log_fd = -1
 
 
 def send_kill(pidfd: int) -> None:
@@ -181,6 +307,11 @@ def send_kill(pidfd: int) -> None:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     except ProcessLookupError:
         pass
+
+
+def _give_back(blank: Blank) -> None:
+    blank.cell.kill()
+    blank.cell.release()
 
 
 def _widen(pipe_fd: int) -> None:

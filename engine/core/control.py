@@ -35,6 +35,7 @@ from ..store.storage import Storage
 from ..validation import validate_configuration
 from .dispatch import Dispatch, LaneSettings
 from .folders import engine_folder, remove_of_dead_processes
+from .quarters import jail_plan
 from .supervisor import Supervisor
 
 Code: TypeAlias = "str | os.PathLike[str] | bytes"
@@ -64,10 +65,11 @@ class Control:
             )
             opening.callback(self._storage.close)
             self._store, self.catalog = self._storage.code, self._storage.catalog
+            self._runtime_packages = link_runtime_packages(self._storage.root / "runtime")
             lanes = LaneSettings(
                 limited_cpu=settings.cpu == "lambda",
                 cpus=usable_cpus(),
-                runtime_packages=link_runtime_packages(self._storage.root / "runtime"),
+                runtime_packages=self._runtime_packages,
                 credentials=settings.credentials,
                 network=settings.default_network,
             )
@@ -92,6 +94,10 @@ class Control:
         Raises ServiceException for records that could not be written.
         """
         self._held.close()
+
+    def jail_plan(self) -> dict[str, Any]:
+        """What a zygote needs to know to put a jail around environments: the fields of `sandbox.jail.Plan`."""
+        return jail_plan(self._settings.sandbox, self._store.root, self._runtime_packages)
 
     def listening_on(self, socket: str) -> None:
         """See `Engine.listening_on`."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from .._ext.environment import Environment
@@ -41,24 +45,32 @@ class Pool:
     on_gone: Callable[[], None] | None = None
     killed_for_memory: set[int] = field(default_factory=set)
     cpu_demand: CpuDemand = field(default_factory=CpuDemand)
+    uid: int = -1
+    namespace_fd: int = -1
 
     def limits(self) -> Limits:
         """What one environment may use once its init is over; until then no CPU quota applies."""
         return Limits(self.configuration.memory_mb, None, PROCESSES_MAX)
 
-    def order(self, environment: Environment, key: int) -> dict[str, Any]:
-        """The zygote's order to fork this environment."""
+    def order(self, environment: Environment) -> bytes:
+        """What a blank is told of the function it gets: JSON."""
         configuration = self.configuration
-        return {
-            "key": key,
+        order = {
             "index": environment.index,
             "timeout_ns": configuration.timeout_s * 1_000_000_000,
             "arn": configuration.function_arn,
             "late": environment.late,
             "layers": [str(layer.root) for layer in configuration.layers],
-            "stdlib": _stdlib(),
+            "interpreter": _interpreter(),
             "surroundings": self._surroundings(environment),
+            "room": {
+                "uid": self.uid,
+                "tmp_mb": configuration.ephemeral_storage_mb,
+                "network": self.network,
+                "has_namespace": self.namespace_fd >= 0,
+            },
         }
+        return json.dumps(order).encode()
 
     def _surroundings(self, environment: Environment) -> dict[str, Any]:
         """What the worker makes its environment variables and its import path from."""
@@ -84,7 +96,12 @@ def cpu_share(memory_mb: int) -> float:
     return memory_mb / MEMORY_PER_VCPU_MB
 
 
-def _stdlib() -> list[str]:
-    """The standard library's folders, without any site-packages."""
+@cache
+def _interpreter() -> dict[str, Any]:
+    """Where Python is on this host: its prefix, itself, and the standard library without any site-packages."""
     stdlib = sysconfig.get_path("stdlib")
-    return [stdlib, sysconfig.get_config_var("DESTSHARED") or f"{stdlib}/lib-dynload"]
+    return {
+        "prefix": os.path.realpath(sys.base_prefix),
+        "executable": os.path.realpath(sys.executable),
+        "stdlib": [os.path.realpath(f) for f in (stdlib, sysconfig.get_config_var("DESTSHARED") or f"{stdlib}/lib-dynload")],
+    }

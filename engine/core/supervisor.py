@@ -24,10 +24,11 @@ from ..sandbox.choose import Enforcement
 from ..sandbox.contract import Mechanism
 from ..states import Event, State, step
 from . import outcomes
-from .births import Births, release, send_kill
+from .births import Births, release
 from .cpu_demand import INTERVAL_NS
 from .memory import HostMemory
 from .pools import Pool
+from .quarters import Quarters
 from .scaling import LEAST_CPU_SHARE, Load, Scaling, environments_to_start
 
 SPAWN_RETRIES = 3
@@ -57,7 +58,8 @@ class Supervisor:
         self._cpus = cpus
         self._memory = memory
         self._pools: dict[Lane, Pool] = {}
-        self.births = Births(mechanism, on_ended=self._ended, on_failed=self._give_up)
+        self._quarters = Quarters()
+        self.births = Births(mechanism, self._quarters, on_ended=self._ended, on_failed=self._give_up)
         self.deaths = 0
         self._ticks = 0
 
@@ -86,6 +88,7 @@ class Supervisor:
             self._scheduler.rest(pool.lane)
             del self._pools[pool.lane]
             pool.lane.close()
+            self._quarters.leave(pool)
             if pool.on_gone is not None:
                 pool.on_gone()
 
@@ -94,7 +97,7 @@ class Supervisor:
 
     def enforcement(self) -> list[Enforcement]:
         """Which limit is enforced by what."""
-        return choose.report(self._mechanism)
+        return choose.lines(self._mechanism, *self.births.facts)
 
     # --- starting -----------------------------------------------------------------------------------------------------
 
@@ -152,7 +155,7 @@ class Supervisor:
             self._give_up(pool, environment, str(error))
         return environment
 
-    # --- the zygote's word --------------------------------------------------------------------------------------------
+    # --- what became of them --------------------------------------------------------------------------------------------
 
     def _give_up(self, pool: Pool, environment: Environment, error: str) -> None:
         """An environment could not be started. After `SPAWN_RETRIES` in a row whoever waits for one is told."""
@@ -231,6 +234,7 @@ class Supervisor:
         environment.state = step(environment.state, Event.INIT_DONE)
         environment.cell.seal()
         environment.cell.set_cpu(pool.cpu_share)
+        self.births.refill()
         pool.retries = 0
         if not environment.late:
             pool.late_init = False
@@ -274,10 +278,9 @@ class Supervisor:
     # --- ending -------------------------------------------------------------------------------------------------------
 
     def kill(self, environment: Environment) -> None:
-        """SIGKILL; the zygote's word that it is gone does the rest."""
+        """SIGKILL; word that it is gone does the rest."""
         environment.state = step(environment.state, Event.KILL)
-        if environment.pidfd >= 0:
-            send_kill(environment.pidfd)
+        self.births.kill(environment)
 
     def retire(self, pool: Pool, environment: Environment) -> None:
         """Have it end when it is idle."""

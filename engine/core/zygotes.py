@@ -1,4 +1,4 @@
-"""F3: the engine's end of a zygote: starting it, sending it orders, hearing what became of them."""
+"""F3: the engine's end of a zygote: starting it, sending it orders, hearing what became of them. And of its blanks."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import json
 import os
 import select
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from ..errors import WorkerStartError
 
@@ -20,8 +21,16 @@ START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 10.0
 REPLY_BYTES = 65_536
 FDS_MAX = 4
+_CREDENTIALS: Final = struct.Struct("iII")  # struct ucred: pid, uid, gid
 
 Reply = Callable[[dict[str, Any], list[int]], None]
+
+
+class Facts(NamedTuple):
+    """What a zygote puts around environments: by what each part is enforced, or why it is not."""
+
+    enforced: dict[str, str]
+    missing: dict[str, str]
 
 
 class ZygoteLink:
@@ -41,10 +50,15 @@ class ZygoteLink:
         self._socket = ours
         self._pidfd = os.pidfd_open(self._process.pid)
 
-    def wait_ready(self) -> None:
+    def plan(self, plan: dict[str, Any]) -> None:
+        """Tell it what to put around environments: its first order. OSError when it has ended already."""
+        self._socket.send(json.dumps(plan).encode())
+
+    def wait_ready(self) -> Facts:
         """Block until it can fork. Raises WorkerStartError with what it said on stderr."""
-        if readable(self._socket.fileno(), START_TIMEOUT_S) and self._socket.recv(REPLY_BYTES):
-            return
+        if readable(self._socket.fileno(), START_TIMEOUT_S) and (said := self._socket.recv(REPLY_BYTES)):
+            ready = json.loads(said)
+            return Facts(ready["enforced"], ready["missing"])
         self._process.kill()
         _, said = self._process.communicate()
         self.close()
@@ -66,14 +80,14 @@ class ZygoteLink:
         """Hand every reply there is to `on_reply`. False when the zygote is gone."""
         while True:
             try:
-                message, fds = _receive(self._socket)
+                said = receive(self._socket, REPLY_BYTES)
             except BlockingIOError:
                 return True
             except ConnectionError:
                 return False
-            if not message:
+            if not said.message:
                 return False
-            self._on_reply(json.loads(message), fds)
+            self._on_reply(json.loads(said.message), said.fds)
 
     def close(self) -> None:
         """End it and everything it forked, and wait until that is done."""
@@ -90,15 +104,25 @@ class ZygoteLink:
                 self._process.stderr.close()
 
 
-def _receive(ours: socket.socket) -> tuple[bytes, list[int]]:
-    """A message and its descriptors, closed on exec from the start: `socket.recv_fds` does not pass its flags on."""
-    fds = array.array("i")
-    room = socket.CMSG_SPACE(FDS_MAX * fds.itemsize)
-    message, ancillary, _, _ = ours.recvmsg(REPLY_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+class Received(NamedTuple):
+    """A message, its descriptors, and who sent it, −1 where that was not asked for (SO_PASSCRED)."""
+
+    message: bytes
+    fds: list[int]
+    sender: int
+
+
+def receive(ours: socket.socket, most: int) -> Received:
+    """One message. Its descriptors are closed on exec from the start: `socket.recv_fds` does not pass its flags on."""
+    fds, sender = array.array("i"), -1
+    room = socket.CMSG_SPACE(FDS_MAX * fds.itemsize) + socket.CMSG_SPACE(_CREDENTIALS.size)
+    message, ancillary, _, _ = ours.recvmsg(most, room, socket.MSG_CMSG_CLOEXEC)
     for level, kind, data in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-    return message, list(fds)
+        elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            sender = _CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0]
+    return Received(message, list(fds), sender)
 
 
 def readable(fd: int, within_s: float) -> bool:
@@ -110,7 +134,7 @@ def readable(fd: int, within_s: float) -> bool:
 
 def _spawn(theirs: socket.socket) -> subprocess.Popen[bytes]:
     package = Path(__file__).resolve().parent.parent
-    arguments = [str(package.parent), str(theirs.fileno()), str(os.getpid()), *_library_folders()]
+    arguments = [str(package.parent), str(theirs.fileno()), str(os.getpid()), *library_folders()]
     return subprocess.Popen(
         [sys.executable, "-I", "-S", "-X", "utf8", str(package / "worker" / "zygote.py"), *arguments],
         stdin=subprocess.DEVNULL,
@@ -122,7 +146,7 @@ def _spawn(theirs: socket.socket) -> subprocess.Popen[bytes]:
     )
 
 
-def _library_folders() -> list[str]:
+def library_folders() -> list[str]:
     """Where the one library is that the worker itself uses."""
     spec = find_spec("simplejson")
     if spec is None or spec.origin is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, NamedTuple
 
 from engine.errors import SandboxUnavailableError
@@ -14,14 +14,7 @@ from .null import Null
 from .polling import Polling
 
 LIMITS: Final = ("memory", "cpu", "pids")
-# What a complete sandbox has besides, and this version does not: `strict` names exactly these.
-NOT_BUILT: Final = (
-    "namespaces (processes, mounts, network, IPC, hostname)",
-    "seccomp (system call filter)",
-    "landlock (file access)",
-    "root filesystem (read-only code, /tmp of the asked size)",
-    "descriptors (1,024 per environment)",
-)
+JAIL: Final = ("files", "processes", "network", "ipc", "hostname", "users", "capabilities", "system calls", "file access")
 _CANDIDATES: Final[tuple[Callable[[], Mechanism], ...]] = (Cgroup2, Cgroup1)
 
 
@@ -34,47 +27,33 @@ class Enforcement(NamedTuple):
 
 
 def choose(wanted: Literal["auto", "off", "strict"] = "auto") -> Mechanism:
-    """The best mechanism this host allows, opened: the caller closes it.
-
-    `strict` raises SandboxUnavailableError that names everything missing; `off` enforces nothing.
-    """
+    """The best limits mechanism this host allows, opened: the caller closes it. "off" enforces nothing."""
     if wanted == "off":
         return Null()
-    mechanism, refusals = _best()
-    missing = [line.limit for line in _lines(mechanism, refusals) if line.mechanism is None]
-    if wanted == "strict" and missing:
-        mechanism.close()
-        raise SandboxUnavailableError(f'sandbox="strict" cannot be had here; not enforced: {"; ".join(missing)}')
-    return mechanism
-
-
-def report(mechanism: Mechanism | None = None) -> list[Enforcement]:
-    """What is enforced and by what: by an open mechanism, or by the one `choose("auto")` would give on this host."""
-    if mechanism is not None:
-        return _lines(mechanism, [])
-    best, refusals = _best()
-    try:
-        return _lines(best, refusals)
-    finally:
-        best.close()
-
-
-def _best() -> tuple[Mechanism, list[str]]:
-    """The first that works, and why those before it do not."""
     refusals: list[str] = []
     for candidate in _CANDIDATES:
         try:
-            return candidate(), refusals
+            return candidate()
         except MechanismUnavailableError as error:
             refusals.append(str(error))
-    return Polling(), refusals
+    return Polling("; ".join(refusals))
 
 
-def _lines(mechanism: Mechanism, refusals: list[str]) -> list[Enforcement]:
-    told = f" ({'; '.join(refusals)})" if refusals else ""
-    lines = []
-    for limit in LIMITS:
-        enforced = limit in mechanism.enforces
-        by = mechanism.name if enforced else None
-        lines.append(Enforcement(limit, by, mechanism.why[limit] + told))
-    return lines + [Enforcement(limit, None, "not built yet") for limit in NOT_BUILT]
+def lines(mechanism: Mechanism, enforced: Mapping[str, str], missing: Mapping[str, str]) -> list[Enforcement]:
+    """What is enforced and by what: limits by the mechanism, the rest by the jail that a zygote built here."""
+    found = [
+        Enforcement(limit, mechanism.name if limit in mechanism.enforces else None, mechanism.why[limit])
+        for limit in LIMITS
+    ]
+    found += [Enforcement("descriptors", "rlimit", "1,024 for each process")]
+    return found + [
+        Enforcement(part, "kernel" if part in enforced else None, enforced.get(part) or missing.get(part, "not tried"))
+        for part in JAIL
+    ]
+
+
+def refuse_what_is_missing(found: Iterable[Enforcement]) -> None:
+    """For `sandbox="strict"`. Raises SandboxUnavailableError that names everything that is not enforced, and why."""
+    missing = [f"{line.limit} ({line.why})" for line in found if line.mechanism is None]
+    if missing:
+        raise SandboxUnavailableError(f'sandbox="strict" cannot be had here; not enforced: {"; ".join(missing)}')

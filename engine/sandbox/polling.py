@@ -108,13 +108,15 @@ class Polling:
     name = "polling"
     enforces: frozenset[str] = frozenset({"memory"})
 
-    def __init__(self) -> None:
+    def __init__(self, no_better: str = "") -> None:
+        """`no_better`: why no cgroup is used, for `why`."""
         self._out: set[PollingCell] = set()
         self._closed = False
+        told = f" ({no_better})" if no_better else ""
         self.why = {
-            "memory": "by polling: a process tree over its limit is killed at the next look",
-            "cpu": "no cgroup controller to set a quota with",
-            "pids": "no cgroup controller to count processes with",
+            "memory": f"by polling: a process tree over its limit is killed at the next look{told}",
+            "cpu": f"no cgroup controller to set a quota with{told}",
+            "pids": f"no cgroup controller to count processes with{told}",
         }
 
     def prepare(self, cells: int) -> None:

@@ -11,14 +11,13 @@ import fcntl
 import io
 import os
 import resource
-import signal
 import sys
 import time
 import traceback
 from itertools import pairwise
 from types import ModuleType
 
-from .._ext import linux, port
+from .._ext import port
 from ..records import report
 from . import context, faults, handler, logging_setup, marshal, output, surroundings
 
@@ -31,13 +30,13 @@ OPEN_FILES_MAX = 1_024
 HIDDEN = "engine"  # simplejson stays: Lambda's runtime has it too, and finds it before the function's own
 
 
-def run(order: dict[str, Any], fds: list[int], zygote_pid: int) -> int:
+def run(order: dict[str, Any], fds: list[int]) -> int:
     """Be the environment that `order` describes. Returns the exit status of the process.
 
-    `fds`: the region, its eventfd, the log pipe's write end, then the entries of the cell to move into.
+    `fds`: the region, its eventfd, the log pipe's write end.
     """
     start_ns = time.monotonic_ns()
-    _settle_in(fds, zygote_pid)
+    _settle_in(fds)
     try:
         return _live(order, fds, start_ns)
     except SystemExit as leaving:
@@ -49,31 +48,18 @@ def run(order: dict[str, Any], fds: list[int], zygote_pid: int) -> int:
         atexit._run_exitfuncs()
 
 
-def _settle_in(fds: list[int], zygote_pid: int) -> None:
-    """Leave the zygote: its descriptors, its session, its limits. Ends at once if the zygote is gone already.
-
-    The environment's own descriptors go above the limit that the function gets: it neither counts nor closes them.
-    """
-    linux.die_with_parent(signal.SIGKILL)
-    if os.getppid() != zygote_pid:
-        os._exit(1)
-    os.setsid()
-    linux.adopt_orphans()
-    for entry in fds[3:]:
-        os.write(entry, b"0")
+def _settle_in(fds: list[int]) -> None:
+    """Output to the log; the environment's own descriptors above the function's limit, so that it cannot close them."""
     os.dup2(fds[2], 1)
     os.dup2(fds[2], 2)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if most >= OPEN_FILES_MAX + len(fds):
-        fds[:3] = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, OPEN_FILES_MAX) for fd in fds[:3]]
-    edges = [2, *sorted(fds[:3]), most]
-    for low, high in pairwise(edges):
+        fds[:] = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, OPEN_FILES_MAX) for fd in fds]
+    for low, high in pairwise([2, *sorted(fds), most]):
         os.closerange(low + 1, high)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES_MAX, OPEN_FILES_MAX))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.umask(0o022)
 
 
 def _live(order: dict[str, Any], fds: list[int], start_ns: int) -> int:
@@ -82,7 +68,7 @@ def _live(order: dict[str, Any], fds: list[int], start_ns: int) -> int:
     variables = surroundings.environment_variables(**given)
     task_root, layers = given["task_root"], order["layers"]
     path = surroundings.search_path(
-        task_root, layers, [given["runtime_dir"]], order["stdlib"], given["user"].get("PYTHONPATH")
+        task_root, layers, [given["runtime_dir"]], order["interpreter"]["stdlib"], given["user"].get("PYTHONPATH")
     )
     surroundings.apply(variables, path)
     os.chdir(task_root)

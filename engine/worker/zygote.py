@@ -1,11 +1,9 @@
 """The zygote: a bare, single-threaded interpreter that environments are forked from. Started by path, not imported.
 
-It takes one order per message on a socketpair, with the descriptors that the new environment needs, and reports each
-fork (with a pidfd) and each end (with the wait status, after everything the environment left behind is gone too). It
-ends, and takes all its children with it, when the engine's socket closes or the engine's process is gone.
-
-Environments adopt their own orphans (PR_SET_CHILD_SUBREAPER), and so does the zygote: when an environment ends,
-whatever it started becomes the zygote's child, is unknown here, and is killed.
+It takes one message at a time on a socketpair: first the plan of the jail to put around environments, then orders to
+fork one, each with the descriptors that the new process needs. It reports each fork, with a pidfd; what becomes of
+that process is between it and the engine. It ends when the engine's socket closes or the engine's process is gone, and
+the kernel ends everything it forked with it.
 """
 
 from __future__ import annotations
@@ -17,19 +15,20 @@ import select
 import signal
 import socket
 import sys
-import time
 from importlib import import_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-ORDER_BYTES = 131_072  # an order holds 4 KB of variables and a few paths
+    from engine.sandbox.jail import Jail
+
+ORDER_BYTES = 65_536
 ORDER_FDS = 16
-LAST_WORDS_S = 5.0
 # What the worker itself needs, and what nearly every function imports.
 PRELOADED = (
-    "base64", "collections.abc", "datetime", "decimal", "logging", "re", "traceback", "engine.worker.environment",
+    "base64", "collections.abc", "datetime", "decimal", "logging", "re", "traceback", "engine.sandbox.available",
+    "engine.worker.blank",
 )  # fmt: skip
 
 
@@ -44,37 +43,31 @@ def _preload(package_parent: str, library_folders: list[str]) -> None:
 
 
 class Zygote:
-    """`children` maps a pid to (the order's key, or None for an orphan; its pidfd)."""
+    """One process that forks others."""
 
     def __init__(self, control: socket.socket, host_pid: int) -> None:
         self.control = control
         self.host_pidfd = os.pidfd_open(host_pid)
-        self.children: dict[int, tuple[int | None, int]] = {}
-        self.by_pidfd: dict[int, int] = {}
-        self.poll = select.epoll()
-        self.poll.register(control, select.EPOLLIN)
-        self.poll.register(self.host_pidfd, select.EPOLLIN)
+        self.own_pidfd = os.pidfd_open(os.getpid())
 
-    def serve(self) -> None:
-        """Work until the engine is gone."""
+    def serve(self, jail: Jail) -> None:
+        """Fork to order until the engine is gone."""
+        poll = select.poll()
+        poll.register(self.control, select.POLLIN)
+        poll.register(self.host_pidfd, select.POLLIN)
         while True:
-            for fd, _ in self.poll.poll():
-                if fd == self.host_pidfd:
-                    return
-                if fd == self.control.fileno():
-                    if not self.take_order():
-                        return
-                elif fd in self.by_pidfd:
-                    self.child_ended(self.by_pidfd[fd])
+            ready = {fd for fd, _ in poll.poll()}
+            if self.host_pidfd in ready or not self.take_order(jail):
+                return
 
-    def take_order(self) -> bool:
+    def take_order(self, jail: Jail) -> bool:
         """Obey one order. False when the engine has closed its end."""
         message, fds, _, _ = socket.recv_fds(self.control, ORDER_BYTES, ORDER_FDS)
         if not message:
             return False
         order = json.loads(message)
         try:
-            self.fork(order, fds)
+            self.fork(jail, order, fds)
         except OSError as error:
             self.tell({"failed": order["key"], "error": str(error)})
         finally:
@@ -82,41 +75,23 @@ class Zygote:
                 os.close(fd)
         return True
 
-    def fork(self, order: dict[str, Any], fds: list[int]) -> None:
-        zygote_pid = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                code = _run_environment(order, fds, zygote_pid)
-            finally:
-                os._exit(code)
-        pidfd = self.adopt(pid, order["key"])
+    def fork(self, jail: Jail, order: dict[str, Any], fds: list[int]) -> None:
+        from engine._ext import namespaces
+
+        cgroup_fd = fds.pop() if order["into_cgroup"] else -1
+        try:
+            pid, pidfd = namespaces.spawn(jail.flags, cgroup_fd)
+            if pid == 0:
+                code = 1
+                try:
+                    code = _begin(jail, fds, self.own_pidfd)
+                finally:
+                    os._exit(code)
+        finally:
+            if cgroup_fd >= 0:
+                os.close(cgroup_fd)
         self.tell({"forked": order["key"], "pid": pid}, [pidfd])
-
-    def adopt(self, pid: int, key: int | None) -> int:
-        pidfd = os.pidfd_open(pid)
-        self.children[pid] = (key, pidfd)
-        self.by_pidfd[pidfd] = pid
-        self.poll.register(pidfd, select.EPOLLIN)
-        return pidfd
-
-    def child_ended(self, pid: int) -> None:
-        key, pidfd = self.children.pop(pid)
-        del self.by_pidfd[pidfd]
-        self.poll.unregister(pidfd)
         os.close(pidfd)
-        _, status = os.waitpid(pid, 0)
-        self.kill_orphans()
-        if key is not None:
-            self.tell({"ended": key, "status": status})
-
-    def kill_orphans(self) -> None:
-        """Children nobody ordered were left behind by an environment that has ended."""
-        for pid in _children_of_self():
-            if pid not in self.children:
-                self.adopt(pid, None)
-                os.kill(pid, signal.SIGKILL)
 
     def tell(self, reply: dict[str, Any], fds: list[int] | None = None) -> None:
         try:
@@ -124,55 +99,31 @@ class Zygote:
         except OSError:
             pass  # the engine is gone: the loop sees its socket closed
 
-    def end_all(self) -> None:
-        """Kill every child and whatever they leave behind, for `LAST_WORDS_S` at most."""
-        deadline = time.monotonic() + LAST_WORDS_S
-        for pid in self.children:
-            os.kill(pid, signal.SIGKILL)
-        while self.children and time.monotonic() < deadline:
-            for fd, _ in self.poll.poll(0.1):
-                if fd in self.by_pidfd:
-                    self.child_ended(self.by_pidfd[fd])
-            self.kill_orphans()
 
+def _begin(jail: Jail, fds: list[int], zygote_pidfd: int) -> int:
+    from engine.worker import blank
 
-def _children_of_self() -> list[int]:
-    pid = os.getpid()
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children") as listing:
-            return [int(word) for word in listing.read().split()]
-    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
-        return [int(name) for name in os.listdir("/proc") if name.isdigit() and _parent_of(name) == pid]
-
-
-def _parent_of(pid: str) -> int:
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return int(stat.read().rpartition(")")[2].split()[1])
-    except (OSError, IndexError):
-        return -1
-
-
-def _run_environment(order: dict[str, Any], fds: list[int], zygote_pid: int) -> int:
-    from engine.worker.environment import run
-
-    return run(order, fds, zygote_pid)
+    return blank.begin(jail, fds, zygote_pidfd)
 
 
 def main() -> None:
     package_parent, control_fd, host_pid, *library_folders = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _preload(package_parent, library_folders)
-    from engine._ext.linux import adopt_orphans
+    from engine.sandbox.available import build_jail
+    from engine.sandbox.jail import Plan
 
-    adopt_orphans()
     zygote = Zygote(socket.socket(fileno=int(control_fd)), int(host_pid))
+    plan = zygote.control.recv(ORDER_BYTES)
+    if not plan:
+        return
+    jail = build_jail(Plan(**json.loads(plan)))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for what ends here: the kernel reaps it
     sys.argv[1:] = []
     gc.collect()
     gc.freeze()
-    zygote.tell({"ready": os.getpid()})
-    zygote.serve()
-    zygote.end_all()
+    zygote.tell({"ready": os.getpid(), "enforced": jail.enforced, "missing": jail.missing})
+    zygote.serve(jail)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,138 @@
+"""F1: finds out, by doing it, what this host allows a zygote to put around environments. Runs once in each zygote.
+
+Whatever could leave this process half changed is tried in a child first: a host that forbids one part (a container's
+system call filter, a kernel without user namespaces) costs that part and no other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+from .._ext import confine, namespaces
+from . import landlock, root, seccomp
+from .jail import NAMESPACES, Jail, Plan
+
+_BY_NAMESPACE: Final = {
+    "files": "mount namespace: a read-only root with its own /tmp, Lambda's paths",
+    "processes": "PID namespace: its own processes and no others",
+    "ipc": "IPC namespace",
+    "hostname": "UTS namespace",
+    "network": 'network namespace of the function, for network="loopback" and "none"',
+}
+_TOLD_BYTES: Final = 4_096
+
+
+def build_jail(plan: Plan) -> Jail:
+    """Do what the host allows, and remember what it does not."""
+    jail = Jail()
+    if plan.wanted == "off":
+        parts = (*NAMESPACES, "users", "capabilities", "system calls", "file access")
+        jail.missing = dict.fromkeys(parts, 'switched off by sandbox="off"')
+        return jail
+    is_root = os.geteuid() == 0
+    below = None if is_root else _refused(_become_root_of_a_namespace)
+    if not is_root and below is None:
+        _become_root_of_a_namespace()
+    for name, kind in NAMESPACES.items():
+        why = below or _refused(lambda kind=kind: namespaces.unshare(kind))
+        _note(jail, name, _BY_NAMESPACE[name], why)
+        if why is None and name != "network":
+            jail.flags |= kind
+    _build_root(jail, plan)
+    _prepare_identity(jail, plan, is_root)
+    _prepare_filters(jail)
+    return jail
+
+
+def _build_root(jail: Jail, plan: Plan) -> None:
+    """With PID namespaces only: without, /proc would show the host's processes."""
+    if "files" not in jail.enforced:
+        return
+
+    def build() -> None:
+        namespaces.unshare(namespaces.NEWNS)
+        uids = range(plan.uids[0], plan.uids[0] + plan.uids[1])
+        root.build(store=plan.store, packages=plan.packages, prefix=plan.prefix, uids=uids)
+
+    why = _refused(lambda: (build(), _mount_proc(jail))) if "processes" in jail.enforced else "no PID namespace"
+    if why is None:
+        build()
+    else:
+        del jail.enforced["files"]
+        jail.flags &= ~namespaces.NEWNS
+        jail.missing["files"] = why
+
+
+def _mount_proc(jail: Jail) -> None:
+    """What each environment's init will do."""
+    pid, _ = namespaces.spawn(jail.flags)
+    if pid == 0:
+        os._exit(0 if _done(jail.enclose) else 1)
+    if os.waitpid(pid, 0)[1] != 0:
+        raise OSError("/proc cannot be mounted in a new PID namespace")
+
+
+def _prepare_identity(jail: Jail, plan: Plan, is_root: bool) -> None:
+    """Users, and what no process forked from here can ever gain."""
+    why = None if is_root else "changing the user takes root: functions run as the engine's own"
+    _note(jail, "users", f"a user of its own per function version, from uid {plan.uids[0]} on", why)
+    jail.first_uid = plan.uids[0] if is_root else -1
+    why = _refused(lambda: (confine.drop_bounding_set(), confine.clear_capabilities()))
+    _note(jail, "capabilities", "none, and none to gain", why)
+    if why is None:
+        confine.drop_bounding_set()
+
+
+def _prepare_filters(jail: Jail) -> None:
+    why = _refused(lambda: (confine.no_new_privileges(), confine.install_filter(seccomp.program())))
+    _note(jail, "system calls", "seccomp filter", why)
+    abi = confine.landlock_abi()
+    _note(jail, "file access", f"Landlock, {landlock.describe()}", None if abi else "this kernel has no Landlock")
+    jail.use_filters(seccomp.program() if why is None else None, landlock=abi > 0)
+
+
+def _become_root_of_a_namespace() -> None:
+    """All rights over namespaces made from here on, none over anything else."""
+    uid, gid = os.geteuid(), os.getegid()
+    namespaces.unshare(namespaces.NEWUSER)
+    for file, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        with open(f"/proc/self/{file}", "w") as target:
+            target.write(text)
+
+
+def _note(jail: Jail, name: str, by: str, why_not: str | None) -> None:
+    if why_not is None:
+        jail.enforced[name] = by
+    else:
+        jail.missing[name] = why_not
+
+
+def _refused(step: Callable[[], object]) -> str | None:
+    """Why the host refuses a step, tried in a child; None when it does not."""
+    read_fd, write_fd = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        told = b""
+        try:
+            step()
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is told
+            told = (str(error) or repr(error)).encode()[:_TOLD_BYTES]
+        os.write(write_fd, told)
+        os._exit(0)
+    os.close(write_fd)
+    told = os.read(read_fd, _TOLD_BYTES)
+    os.close(read_fd)
+    _, status = os.waitpid(pid, 0)
+    if status != 0:
+        return f"the attempt ended with wait status {status}"
+    return told.decode() or None
+
+
+def _done(step: Callable[[], object]) -> bool:
+    try:
+        step()
+    except OSError:
+        return False
+    return True

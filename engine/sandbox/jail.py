@@ -1,0 +1,125 @@
+"""F1: what is put around an environment besides limits, step by step. Runs in a zygote and the processes it forks.
+
+Three processes take part. The *zygote* finds out what this host allows and builds the root directory (`build`). Each
+environment's *init* is forked into new namespaces and makes them its own (`enclose`). The *environment* stays there
+with all rights, as a blank, until it is given a function: then it mounts that function's code (`furnish`) and gives
+up every right for good (`confine`) before it reads a byte of the user's code.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from .._ext import confine, namespaces
+from . import landlock, root
+
+HOSTNAME: Final = "sandbox"
+NAMESPACES: Final = {
+    "files": namespaces.NEWNS,
+    "processes": namespaces.NEWPID,
+    "ipc": namespaces.NEWIPC,
+    "hostname": namespaces.NEWUTS,
+    "network": namespaces.NEWNET,
+}
+
+
+class Plan(NamedTuple):
+    """What an engine asks of a zygote. uids: first and how many, for a zygote that may change its user."""
+
+    wanted: str
+    store: str
+    packages: dict[str, str]
+    prefix: str
+    uids: tuple[int, int]
+
+
+class Jail:
+    """What can be had here. `enforced` says by what, `missing` why not; together they name every part."""
+
+    def __init__(self) -> None:
+        self.enforced: dict[str, str] = {}
+        self.missing: dict[str, str] = {}
+        self.flags = 0
+        self.first_uid = -1
+        self._filter: bytes | None = None
+        self._landlock = False
+
+    def use_filters(self, program: bytes | None, *, landlock: bool) -> None:
+        """The system call filter to install, and whether Landlock is to be used."""
+        self._filter = program
+        self._landlock = landlock
+
+    @property
+    def is_rooted(self) -> bool:
+        """Whether environments have a root directory of their own, with Lambda's paths."""
+        return "files" in self.enforced
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether an environment's init is the first process of a PID namespace."""
+        return "processes" in self.enforced
+
+    # --- in an environment's init -------------------------------------------------------------------------------------
+
+    def enclose(self) -> None:
+        """Make the namespaces that this process was forked into its own. Raises OSError."""
+        if self.is_rooted and self.is_alone:
+            namespaces.mount("proc", "/proc", "proc", _PROC_FLAGS, "hidepid=2")
+        if "hostname" in self.enforced:
+            namespaces.set_hostname(HOSTNAME)
+
+    # --- in an environment that was given a function ------------------------------------------------------------------
+
+    def furnish(self, code: str, layers: Sequence[str], tmp_mb: int) -> None:
+        """Mount code on /var/task, layers on /opt, and an empty /tmp of that size. Raises OSError."""
+        if not self.is_rooted:
+            return
+        namespaces.mount(_stored(code), root.TASK, "", namespaces.BIND)
+        if len(layers) == 1:
+            namespaces.mount(_stored(layers[0]), root.LAYERS, "", namespaces.BIND)
+        elif layers:
+            lower = ":".join(_stored(layer) for layer in reversed(layers))  # the topmost first: a later layer wins
+            namespaces.mount("layers", root.LAYERS, "overlay", _READ_ONLY, f"lowerdir={lower}")
+        namespaces.mount(root.EMPTY, root.LOCKED, "", namespaces.BIND)
+        namespaces.mount("tmp", "/tmp", "tmpfs", namespaces.NOSUID | namespaces.NODEV, f"size={tmp_mb}m,mode=1777")
+
+    def connect(self, network: str, namespace_fd: int | None) -> int | None:
+        """Enter the function's network namespace, or make it: then a descriptor of it is returned. Raises OSError."""
+        if network == "host":
+            return None
+        if namespace_fd is not None:
+            namespaces.enter(namespace_fd, namespaces.NEWNET)
+            return None
+        namespaces.unshare(namespaces.NEWNET)
+        if network == "loopback":
+            namespaces.bring_up_loopback()
+        return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+    def confine(self, uid: int, *, readable: Sequence[str], writable: Sequence[str]) -> None:
+        """Give up every right for good. Without a root of its own, only these folders can be used. Raises OSError."""
+        if "users" in self.enforced:
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+            confine.set_dumpable(True)  # /proc/self belongs to the user, as in any process that began as it
+        if "capabilities" in self.enforced:
+            confine.clear_capabilities()
+        if self._landlock or self._filter is not None:
+            confine.no_new_privileges()
+        if self._landlock:
+            rules = landlock.prepare(readable, writable, scope=True)
+            if rules is not None:
+                confine.landlock_restrict(rules)
+                os.close(rules)
+        if self._filter is not None:
+            confine.install_filter(self._filter)
+
+
+_READ_ONLY: Final = namespaces.READ_ONLY | namespaces.NOSUID | namespaces.NODEV
+_PROC_FLAGS: Final = namespaces.NOSUID | namespaces.NODEV | namespaces.NOEXEC
+
+
+def _stored(bundle: str) -> str:
+    return f"{root.STORE}/{os.path.basename(bundle)}"

@@ -1,0 +1,134 @@
+"""A blank: an environment that is forked, sandboxed and in its cell before anybody knows for which function.
+
+What the zygote forks is the environment's init; it forks the blank and watches over it. The blank says b"B" on its
+control socket, waits there for its order and then for the word that its limits are set, furnishes and confines itself,
+and only then becomes that function's environment. Until then it runs nothing but the engine's own code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from itertools import pairwise
+
+from .._ext import linux, namespaces
+from ..sandbox import root
+from ..sandbox.jail import Jail
+from . import environment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+ORDER_BYTES = 131_072  # an order holds 4 KB of variables and a few paths
+ORDER_FDS = 8
+FDS_MOST = 1 << 20
+LEAST_KILLABLE = "-1000"  # of an oom_score_adj: the function goes first, its init never
+
+
+def begin(jail: Jail, fds: list[int], zygote_pidfd: int) -> int:
+    """Be an environment's init, and in its child the environment itself: the exit status of that.
+
+    `fds`: the control socket, then the entries of the cell to move into.
+    """
+    linux.die_with_parent(signal.SIGKILL)
+    if select.select([zygote_pidfd], [], [], 0)[0]:
+        return 1
+    control = fds[0]
+    for entry in fds[1:]:
+        os.write(entry, b"0")
+    _close_all_but(0, 1, 2, control)
+    namespaces.default_all_signals()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not jail.is_alone:
+        linux.adopt_orphans()
+    try:
+        jail.enclose()
+    except OSError as error:
+        return _failed(control, error)
+    own_pid = os.getpid()
+    child = os.fork()
+    if child:
+        _protect_from_memory_kills()
+        namespaces.watch_over(child, control, jail.is_alone)
+    linux.die_with_parent(signal.SIGKILL)
+    if os.getppid() != own_pid:
+        return 1
+    return _wait_for_order(jail, socket.socket(fileno=control))
+
+
+def _wait_for_order(jail: Jail, control: socket.socket) -> int:
+    os.setsid()
+    os.umask(0o022)
+    control.send(b"B")
+    message, fds, _, _ = socket.recv_fds(control, ORDER_BYTES, ORDER_FDS)
+    if not message:
+        return 0
+    order = json.loads(message)
+    try:
+        made = _move_in(jail, order, fds)
+    except OSError as error:
+        return _failed(control.fileno(), error)
+    if made is not None:
+        socket.send_fds(control, [b"N"], [made])
+        os.close(made)
+    if control.recv(1) != b"G":
+        return 0
+    control.close()
+    return environment.run(order, fds[:3])
+
+
+def _move_in(jail: Jail, order: dict[str, Any], fds: list[int]) -> int | None:
+    """Take the function's place in the sandbox: code, /tmp, network, user, filters. A network namespace if one is made.
+
+    fds: region, its eventfd, the log pipe's end; then the function's network namespace if it has one.
+    """
+    room = order["room"]
+    jail.furnish(order["surroundings"]["task_root"], order["layers"], room["tmp_mb"])
+    made = jail.connect(room["network"], fds.pop() if room["has_namespace"] else None)
+    if jail.is_rooted:
+        _use_lambdas_paths(order)
+    jail.confine(room["uid"], readable=_readable(jail, order), writable=("/tmp", "/dev", "/proc"))
+    return made
+
+
+def _use_lambdas_paths(order: dict[str, Any]) -> None:
+    """The order speaks of the host's folders; from here they are where Lambda has them."""
+    given, python = order["surroundings"], order["interpreter"]
+    given["task_root"], given["runtime_dir"] = root.TASK, root.RUNTIME
+    order["layers"] = [root.LAYERS] if order["layers"] else []
+    python["stdlib"] = [root.LANGUAGE + folder.removeprefix(python["prefix"]) for folder in python["stdlib"]]
+    sys.executable = root.LANGUAGE + python["executable"].removeprefix(python["prefix"])
+    sys.prefix = sys.exec_prefix = sys.base_prefix = sys.base_exec_prefix = root.LANGUAGE
+
+
+def _readable(jail: Jail, order: dict[str, Any]) -> list[str]:
+    if jail.is_rooted:
+        return ["/"]
+    given, python = order["surroundings"], order["interpreter"]
+    runtime = given["runtime_dir"]
+    packages = [os.path.realpath(f"{runtime}/{name}") for name in os.listdir(runtime)]
+    mine = [given["task_root"], runtime, *packages, *order["layers"], python["prefix"], *python["stdlib"]]
+    return [*mine, "/usr", "/bin", "/lib", "/lib64", "/etc"]
+
+
+def _failed(control: int, error: OSError) -> int:
+    os.write(control, b"F" + str(error).encode())
+    return 1
+
+
+def _protect_from_memory_kills() -> None:
+    try:
+        with open("/proc/self/oom_score_adj", "w") as score:
+            score.write(LEAST_KILLABLE)
+    except OSError:
+        pass  # without the right to, it is merely the smallest process of its cell
+
+
+def _close_all_but(*kept: int) -> None:
+    for low, high in pairwise([*sorted(kept), FDS_MOST]):
+        os.closerange(low + 1, high)

@@ -1,0 +1,231 @@
+"""Linux calls for namespaces and mounts, and the two processes that an environment is made of.
+
+`spawn` is a fork into new namespaces. What it makes becomes, by `watch_over`, the environment's *init*: the first
+process of its PID namespace, which forks the environment, reaps what that leaves, and ends with it. Without one in
+front, an environment would be process 1 itself and could not die of its own SIGKILL, SIGABRT or SIGTERM.
+"""
+
+import os
+
+from libc.errno cimport errno
+from libc.stdint cimport uint64_t
+
+cdef extern from "Python.h":
+    void PyOS_BeforeFork()
+    void PyOS_AfterFork_Parent()
+    void PyOS_AfterFork_Child()
+
+cdef extern from * nogil:
+    """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
+    #include <errno.h>
+    #include <fcntl.h>
+    #include <net/if.h>
+    #include <sched.h>
+    #include <signal.h>
+    #include <stdint.h>
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <string.h>
+    #include <sys/ioctl.h>
+    #include <sys/mount.h>
+    #include <sys/socket.h>
+    #include <sys/syscall.h>
+    #include <sys/wait.h>
+    #include <unistd.h>
+
+    #ifndef CLONE_PIDFD
+    #define CLONE_PIDFD 0x00001000
+    #endif
+    #define INTO_CGROUP 0x200000000ULL
+    struct clone3_arguments { /* linux/sched.h, up to the cgroup's descriptor: CLONE_ARGS_SIZE_VER2 */
+        uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+    };
+    /* clone(2) where clone3 is not needed: containers often filter that. */
+    static long fork_into(uint64_t flags, int cgroup_fd, int *pidfd) {
+        if (cgroup_fd < 0) return syscall(SYS_clone, flags | CLONE_PIDFD | SIGCHLD, 0, pidfd, 0, 0);
+        struct clone3_arguments a = {.flags = flags | CLONE_PIDFD | INTO_CGROUP, .pidfd = (uint64_t)(uintptr_t)pidfd,
+                                     .exit_signal = SIGCHLD, .cgroup = (uint64_t)cgroup_fd};
+        return syscall(SYS_clone3, &a, sizeof a);
+    }
+    static int swap_root(const char *root, const char *old) { return (int)syscall(SYS_pivot_root, root, old); }
+
+    struct mount_attributes { uint64_t set, clear, propagation, userns_fd; }; /* linux/mount.h */
+    #ifndef SYS_mount_setattr
+    #define SYS_mount_setattr 442
+    #endif
+    static int set_attributes(const char *path, uint64_t set) {
+        struct mount_attributes a = {.set = set};
+        return (int)syscall(SYS_mount_setattr, AT_FDCWD, path, 0x8000 /* AT_RECURSIVE */, &a, sizeof a);
+    }
+
+    static int loopback_up(void) {
+        struct ifreq request = {0};
+        int failed, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd < 0) return -1;
+        strcpy(request.ifr_name, "lo");
+        failed = ioctl(fd, SIOCGIFFLAGS, &request);
+        request.ifr_flags |= IFF_UP;
+        failed = failed || ioctl(fd, SIOCSIFFLAGS, &request);
+        close(fd);
+        return failed ? -1 : 0;
+    }
+
+    /* Without a PID namespace the kernel does not end what an environment left: kill all children until none is left.
+       They are ours: this process adopts orphans. */
+    static void end_orphans(void) {
+        char path[64], list[4096], *at, *end;
+        snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+        for (;;) {
+            int fd = open(path, O_RDONLY | O_CLOEXEC);
+            ssize_t got = fd < 0 ? 0 : read(fd, list, sizeof list - 1);
+            if (fd >= 0) close(fd);
+            if (got <= 0) return;
+            list[got] = 0;
+            for (at = list; (end = strchr(at, ' ')) != 0; at = end + 1) kill((pid_t)atoi(at), SIGKILL);
+            while (waitpid(-1, 0, __WALL) < 0 && errno == EINTR);
+        }
+    }
+    static void reap_until(pid_t child, int status_fd, int alone) {
+        char told[5] = {'S'};
+        int status = SIGKILL;
+        pid_t ended;
+        do ended = waitpid(-1, &status, __WALL);
+        while (ended != child && (ended >= 0 || errno == EINTR));
+        memcpy(told + 1, &status, 4);
+        if (send(status_fd, told, sizeof told, MSG_NOSIGNAL) < 0) status = 0; /* the engine is gone, and so are we */
+        if (!alone) end_orphans();
+        _exit(0);
+    }
+    static void default_signals(void) {
+        for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
+    }
+    """
+    enum:
+        CLONE_NEWCGROUP
+        CLONE_NEWIPC
+        CLONE_NEWNET
+        CLONE_NEWNS
+        CLONE_NEWPID
+        CLONE_NEWUSER
+        CLONE_NEWUTS
+        MS_BIND
+        MS_NODEV
+        MS_NOEXEC
+        MS_NOSUID
+        MS_RDONLY
+        MS_REC
+        MS_REMOUNT
+        MS_SLAVE
+        MNT_DETACH
+    long fork_into(uint64_t, int, int*)
+    int swap_root(const char*, const char*)
+    int set_attributes(const char*, uint64_t)
+    int loopback_up()
+    void reap_until(int, int, bint)
+    void default_signals()
+    int c_unshare "unshare"(int)
+    int c_setns "setns"(int, int)
+    int c_mount "mount"(const char*, const char*, const char*, unsigned long, const void*)
+    int c_umount "umount2"(const char*, int)
+    int c_sethostname "sethostname"(const char*, size_t)
+
+NEWIPC = CLONE_NEWIPC
+NEWNET = CLONE_NEWNET
+NEWNS = CLONE_NEWNS
+NEWPID = CLONE_NEWPID
+NEWUSER = CLONE_NEWUSER
+NEWUTS = CLONE_NEWUTS
+BIND = MS_BIND
+NODEV = MS_NODEV
+NOEXEC = MS_NOEXEC
+NOSUID = MS_NOSUID
+READ_ONLY = MS_RDONLY
+RECURSIVE = MS_REC
+REMOUNT = MS_REMOUNT
+SLAVE = MS_SLAVE
+
+
+cdef int check(long result, str what) except -1:
+    if result < 0:
+        raise OSError(errno, f"{what}: {os.strerror(errno)}")
+    return 0
+
+
+def spawn(uint64_t flags, int cgroup_fd=-1) -> tuple:
+    """Fork into the new namespaces of `flags`, and into a cgroup v2 directory if there is one: (pid, pidfd).
+
+    (0, -1) in the child. Only for processes with one thread. Raises OSError.
+    """
+    cdef int pidfd = -1
+    cdef long pid
+    cdef int failed
+    PyOS_BeforeFork()
+    pid = fork_into(flags, cgroup_fd, &pidfd)
+    failed = errno
+    if pid == 0:
+        PyOS_AfterFork_Child()
+        return 0, -1
+    PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(failed, f"a process in new namespaces: {os.strerror(failed)}")
+    return pid, pidfd
+
+
+def watch_over(int child, int status_fd, bint alone) -> None:
+    """Never returns: reap until `child` has ended, send b"S" and its wait status to `status_fd`, and end.
+
+    alone: whether this is the first process of a PID namespace, with which all others in it end.
+    """
+    default_signals()
+    reap_until(child, status_fd, alone)
+
+
+def default_all_signals() -> None:
+    """Give every signal its default action again; what was ignored or handled for a parent's sake is not inherited."""
+    default_signals()
+
+
+def unshare(int flags) -> None:
+    """Leave namespaces for new ones. Raises OSError."""
+    check(c_unshare(flags), "unshare")
+
+
+def enter(int namespace_fd, int kind) -> None:
+    """Enter a namespace. Raises OSError."""
+    check(c_setns(namespace_fd, kind), "setns")
+
+
+def mount(str source, str target, str kind, unsigned long flags, str data="") -> None:
+    """mount(2). Raises OSError that names source and target."""
+    cdef bytes from_where = os.fsencode(source), to_where = os.fsencode(target), of_kind = kind.encode()
+    cdef bytes options = data.encode()
+    check(c_mount(from_where, to_where, of_kind, flags, <const char*>options), f"mount {kind} {source} on {target}")
+
+
+def protect(str path, *, bint read_only) -> None:
+    """Have a mount, and those below it, ignore set-uid bits and devices; read_only: writes too. Raises OSError."""
+    check(set_attributes(os.fsencode(path), MS_NOSUID | MS_NODEV | (MS_RDONLY if read_only else 0)), f"protect {path}")
+
+
+def unmount(str target) -> None:
+    """Detach a mount and all below it. Raises OSError."""
+    check(c_umount(os.fsencode(target), MNT_DETACH), f"unmount {target}")
+
+
+def pivot(str root, str old) -> None:
+    """Make `root` the root directory and put the old one on `old`. Raises OSError."""
+    check(swap_root(os.fsencode(root), os.fsencode(old)), f"pivot_root {root}")
+
+
+def set_hostname(str name) -> None:
+    """Raises OSError."""
+    cdef bytes text = name.encode()
+    check(c_sethostname(text, len(text)), "sethostname")
+
+
+def bring_up_loopback() -> None:
+    """Have 127.0.0.1 in this network namespace. Raises OSError."""
+    check(loopback_up(), "bring up the loopback interface")
