@@ -13,7 +13,7 @@ from .contract import Mechanism, MechanismUnavailableError
 from .null import Null
 from .polling import Polling
 
-LIMITS: Final = ("memory", "cpu", "pids")
+LIMITS: Final = ("memory", "cpu", "pids", "freeze")
 # What a complete sandbox has besides, and this version does not: `strict` names exactly these.
 NOT_BUILT: Final = (
     "namespaces (processes, mounts, network, IPC, hostname)",
