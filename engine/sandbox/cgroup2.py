@@ -18,12 +18,16 @@ from engine.errors import EngineError
 
 from .claim import gone
 from .contract import CPU_PERIOD_US, CPU_QUOTA_MIN_US, KILL_WITHIN_S, MB, Limits
-from .control import ControlFiles, OwnCgroups, counter, own_cgroups, pids_in
+from .control import ControlFiles, OpenFiles, OwnCgroups, counter, own_cgroups, pids_in
 from .delegation import CONTROLLERS, Delegation
 from .pool import CellPool, PoolStatistics
 from .reaper import kill_all
 
 _MISSING: Final = "cgroup v2 does not offer it in {place}"
+_FREEZE: Final = "cgroup.freeze"
+_PEAK: Final = "memory.peak"
+_TASKS: Final = "pids.current"
+_LIMITS: Final = ("memory.max", "pids.max", "cpu.max")
 
 
 class Cgroup2Cell:
@@ -41,16 +45,30 @@ class Cgroup2Cell:
         self._controllers = controllers
         self._on_release = on_release
         self._entry: tuple[int, ...] = ()
+        self._directory_fd: int | None = None
+        self._open = OpenFiles(files)
         self._set("memory", "memory.swap.max", "0")
-        self._entry = (os.open(directory / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC),)
+        try:
+            self._open.open([directory / name for name in (_PEAK, _TASKS)], os.O_RDONLY)
+            self._open.open([directory / name for name in (_FREEZE, *_LIMITS)], os.O_RDWR)
+            self._entry = (os.open(directory / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC),)
+            self._directory_fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            self._close()
+            raise
 
     def entry_fds(self) -> tuple[int, ...]:
         return self._entry
 
+    def directory_fd(self) -> int | None:
+        return self._directory_fd
+
     def seal(self) -> None:
         for descriptor in self._entry:
             os.close(descriptor)
-        self._entry = ()
+        if self._directory_fd is not None:
+            os.close(self._directory_fd)
+        self._entry, self._directory_fd = (), None
 
     def attach(self, pid: int) -> None:
         """Nothing to do: the kernel knows who is inside."""
@@ -59,6 +77,7 @@ class Cgroup2Cell:
         self._set("memory", "memory.max", str(limits.memory_mb * MB))
         self._set("pids", "pids.max", str(limits.pids_max))
         self.set_cpu(limits.cpu_share)
+        self._open.close(_LIMITS)
 
     def set_cpu(self, vcpus: float | None) -> None:
         quota = "max" if vcpus is None else str(max(CPU_QUOTA_MIN_US, round(vcpus * CPU_PERIOD_US)))
@@ -71,10 +90,25 @@ class Cgroup2Cell:
         return False
 
     def memory_peak_mb(self) -> int | None:
-        try:
-            return -(-int(self._files.read(self._directory / "memory.peak")) // MB)
-        except FileNotFoundError:  # before Linux 5.19
-            return None
+        peak = self._open.get(_PEAK)  # from Linux 5.19 on
+        return None if peak is None else -(-int(peak.read()) // MB)
+
+    def peak_fd(self) -> int:
+        peak = self._open.get(_PEAK)
+        return -1 if peak is None else peak.descriptor
+
+    def tasks(self) -> int | None:
+        current = self._open.get(_TASKS)
+        return None if current is None else int(current.read())
+
+    def freeze(self) -> None:
+        self._freeze("1")
+
+    def thaw(self) -> None:
+        self._freeze("0")
+
+    def frozen(self) -> bool:
+        return counter(self._files, self._directory / "cgroup.events", "frozen") > 0
 
     def throttled(self) -> int:
         return counter(self._files, self._directory / "cpu.stat", "nr_throttled")
@@ -95,7 +129,19 @@ class Cgroup2Cell:
 
     def remove(self) -> bool:
         self.seal()
-        return not self._directory.exists() or (self.kill() and gone(self._files, self._directory))
+        if self._directory.exists() and not self.kill():
+            return False
+        self._close()
+        return gone(self._files, self._directory)
+
+    def _close(self) -> None:
+        self.seal()
+        self._open.close()
+
+    def _freeze(self, value: str) -> None:
+        freeze = self._open.get(_FREEZE)  # from Linux 5.2 on
+        if freeze is not None:
+            freeze.write(value)
 
     def _wait_empty(self, deadline: float) -> bool:
         """`cgroup.events` wakes its pollers (POLLPRI) whenever `populated` changes."""
@@ -112,7 +158,10 @@ class Cgroup2Cell:
 
     def _set(self, controller: str, file: str, value: str) -> None:
         """Write one file; nothing where this kernel has no such controller or file (swap without accounting)."""
-        if controller in self._controllers:
+        held = self._open.get(file)
+        if held is not None:
+            held.write(value)
+        elif controller in self._controllers:
             try:
                 self._files.write(self._directory / file, value)
             except FileNotFoundError:
@@ -130,21 +179,24 @@ class Cgroup2:
         self._files = ControlFiles() if files is None else files
         self._delegation = Delegation(self._files, own_cgroups() if own is None else own)
         place, controllers = self._delegation.directory, self._delegation.controllers
-        self.enforces = frozenset(controllers)
+        freezes = (place / _FREEZE).exists()
+        self.enforces = frozenset((*controllers, "freeze") if freezes else controllers)
         self.why = {
             name: f"v2 controller in {place}" if name in controllers else _MISSING.format(place=place)
             for name in CONTROLLERS
         }
+        self.why["freeze"] = f"cgroup.freeze in {place}" if freezes else _MISSING.format(place=place)
         self._numbers = count()
         self._pool = CellPool(self._make)
 
     def prepare(self, cells: int) -> None:
         self._pool.prepare(cells)
 
-    def open_cell(self, limits: Limits) -> Cgroup2Cell:
+    def open_cell(self, limits: Limits | None = None) -> Cgroup2Cell:
         cell = self._pool.take()
         try:
-            cell.set_limits(limits)
+            if limits is not None:
+                cell.set_limits(limits)
         except OSError:
             self._pool.give_back(cell)
             raise

@@ -13,7 +13,7 @@ from .contract import Mechanism, MechanismUnavailableError
 from .null import Null
 from .polling import Polling
 
-LIMITS: Final = ("memory", "cpu", "pids")
+LIMITS: Final = ("memory", "cpu", "pids", "freeze")
 JAIL: Final = ("files", "processes", "network", "ipc", "hostname", "users", "capabilities", "system calls", "file access")
 _CANDIDATES: Final[tuple[Callable[[], Mechanism], ...]] = (Cgroup2, Cgroup1)
 

@@ -5,6 +5,9 @@ memory kills: the kernel picks one victim (v2's `memory.oom.group` stays off, v1
 `oom_kills()` step decides what becomes of the rest. Charged to a cell: private memory, the page cache it faults in, and
 tmpfs it fills. Not charged: pages still shared with the process it was forked from.
 
+Between `freeze` and `thaw` nothing in a cell runs. A system call that a freeze interrupts may answer EINTR once thawed.
+On v1 a frozen process that is sent SIGKILL dies only when it is thawed: `kill` sees to that, a bare signal does not.
+
 A mechanism and its cells belong to one thread at a time.
 """
 
@@ -58,8 +61,17 @@ class Cell(Protocol):
     def attach(self, pid: int) -> None:
         """Name the environment's first process. Only mechanisms that cannot see inside by themselves need it."""
 
+    def directory_fd(self) -> int | None:
+        """A descriptor for `clone3(CLONE_INTO_CGROUP)`: the child is born inside. None where there is no such thing.
+
+        It stays the cell's, and is closed by `seal`. A child born inside needs no entry descriptors.
+        """
+
     def set_limits(self, limits: Limits) -> None:
-        """Write other limits into the cell while it is in use. OSError (EBUSY) when more memory than that is held."""
+        """Write limits into the cell, its first or others. OSError (EBUSY) when more memory than that is held.
+
+        All hold when this returns. The first time costs a write each; later the files are found by name again.
+        """
 
     def set_cpu(self, vcpus: float | None) -> None:
         """Set the CPU quota in vCPUs; None lifts it, as during init. Below 0.05 vCPU the kernel's floor holds."""
@@ -73,12 +85,31 @@ class Cell(Protocol):
     def memory_peak_mb(self) -> int | None:
         """The most memory held at once since the cell was opened, in MB rounded up; None where nobody counts."""
 
+    def peak_fd(self) -> int:
+        """A descriptor that answers pread with that peak in bytes, as decimal text; -1 when there is none.
+
+        It stays the cell's: not to be read after `release`.
+        """
+
+    def tasks(self) -> int | None:
+        """How many processes and threads are inside; the dead count until they are waited for. None: nobody counts."""
+
+    def freeze(self) -> None:
+        """Stop everything inside, without waiting until it has stopped. Nothing where "freeze" is not enforced."""
+
+    def thaw(self) -> None:
+        """Let it run again. Also of a cell that is not frozen."""
+
+    def frozen(self) -> bool:
+        """Whether everything inside has stopped. False for a while after `freeze`, and in a cell without it."""
+
     def throttled(self) -> int:
         """In how many CPU periods the quota stopped the cell. It may include earlier tenants: take differences."""
 
     def kill(self) -> bool:
         """SIGKILL everything inside and wait until it is empty, at most `KILL_WITHIN_S`; False when it is not.
 
+        What is frozen dies without having run again.
         Nothing starts in the cell afterwards: it can only be released.
         """
 
@@ -87,7 +118,8 @@ class Cell(Protocol):
 
 
 class Mechanism(Protocol):
-    """One way to enforce limits. `enforces` is a subset of {"memory", "cpu", "pids"}; `why` tells how or why not."""
+    """One way to enforce limits. `enforces` is a subset of {"memory", "cpu", "pids", "freeze"}; `why` tells how or why
+    not."""
 
     @property
     def name(self) -> str: ...
@@ -97,13 +129,17 @@ class Mechanism(Protocol):
 
     @property
     def why(self) -> dict[str, str]:
-        """For each of memory, cpu and pids: by what it is enforced, or why it is not."""
+        """For each of memory, cpu, pids and freeze: by what it is enforced, or why it is not."""
 
     def prepare(self, cells: int) -> None:
         """Make empty cells ahead of need, up to `cells` in stock: called off the critical path."""
 
-    def open_cell(self, limits: Limits) -> Cell:
-        """A cell with these limits, its CPU quota included. EngineError at `CELLS_MAX` or after `close`."""
+    def open_cell(self, limits: Limits | None = None) -> Cell:
+        """A cell with these limits, its CPU quota included. EngineError at `CELLS_MAX` or after `close`.
+
+        None: without any yet, for a process that enters before it is known what for; `set_limits` comes before that
+        process runs anybody's code.
+        """
 
     def close(self) -> None:
         """Kill what is left, remove every cell and the engine's own directory. Idempotent.

@@ -21,7 +21,7 @@ class Null(Polling):
 
     def __init__(self) -> None:
         super().__init__()
-        self.why = dict.fromkeys(("memory", "cpu", "pids"), 'switched off by sandbox="off"')
+        self.why = dict.fromkeys(("memory", "cpu", "pids", "freeze"), 'switched off by sandbox="off"')
 
-    def _make(self, limits: Limits) -> PollingCell:
+    def _make(self, limits: Limits | None) -> PollingCell:
         return NullCell(limits, self._out.discard)

@@ -25,8 +25,8 @@ _SEEN_MAX: Final = 4_096  # processes remembered per cell; past it the dead are 
 class PollingCell:
     """A process tree, known by its first process. Memory is the sum of proportional set sizes (PSS)."""
 
-    def __init__(self, limits: Limits, on_release: Callable[[PollingCell], None]) -> None:
-        self._limit = limits.memory_mb * MB
+    def __init__(self, limits: Limits | None, on_release: Callable[[PollingCell], None]) -> None:
+        self._limit = None if limits is None else limits.memory_mb * MB
         self._on_release = on_release
         self._seen: dict[int, psutil.Process] = {}
         self._peak = self._kills = 0
@@ -36,6 +36,9 @@ class PollingCell:
 
     def seal(self) -> None:
         """Nothing is open."""
+
+    def directory_fd(self) -> int | None:
+        return None
 
     def attach(self, pid: int) -> None:
         """Follow this process and what descends from it. A process that has ended already is followed as nothing."""
@@ -57,11 +60,26 @@ class PollingCell:
         """Look at the tree. True once it held more than the limit; the first True counts as one memory kill."""
         held = sum(_pss_bytes(pid) for pid in self._members())
         self._peak = max(self._peak, held)
-        self._kills = int(self._peak > self._limit)
+        self._kills = int(self._limit is not None and self._peak > self._limit)
         return self._kills > 0
 
     def memory_peak_mb(self) -> int | None:
         return -(-self._peak // MB) if self._peak else None
+
+    def peak_fd(self) -> int:
+        return -1
+
+    def tasks(self) -> int | None:
+        return None
+
+    def freeze(self) -> None:
+        """Not enforced: the tenant could see a SIGSTOP, and another of its processes could undo it."""
+
+    def thaw(self) -> None:
+        """Nothing is frozen."""
+
+    def frozen(self) -> bool:
+        return False
 
     def throttled(self) -> int:
         return 0
@@ -117,12 +135,13 @@ class Polling:
             "memory": f"by polling: a process tree over its limit is killed at the next look{told}",
             "cpu": f"no cgroup controller to set a quota with{told}",
             "pids": f"no cgroup controller to count processes with{told}",
+            "freeze": f"no cgroup to freeze; a stop signal can be seen and undone from inside{told}",
         }
 
     def prepare(self, cells: int) -> None:
         """Nothing to make ahead."""
 
-    def open_cell(self, limits: Limits) -> PollingCell:
+    def open_cell(self, limits: Limits | None = None) -> PollingCell:
         if self._closed:
             raise EngineError("this limits mechanism was closed: open another")
         if len(self._out) >= CELLS_MAX:
@@ -136,7 +155,7 @@ class Polling:
         for cell in list(self._out):
             cell.release()
 
-    def _make(self, limits: Limits) -> PollingCell:
+    def _make(self, limits: Limits | None) -> PollingCell:
         return PollingCell(limits, self._out.discard)
 
 

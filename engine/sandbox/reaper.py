@@ -20,14 +20,18 @@ _AT_ONCE: Final = 64  # pidfds held at the same time
 _ROUND_S: Final = 0.05  # then the set is listed again: something may have forked meanwhile
 
 
-def kill_all(members: Callable[[], frozenset[int]], within_s: float) -> bool:
-    """SIGKILL until `members()` is empty; False when it is not after `within_s` seconds (something is unkillable)."""
+def kill_all(members: Callable[[], frozenset[int]], within_s: float, then: Callable[[], None] = lambda: None) -> bool:
+    """SIGKILL until `members()` is empty; False when it is not after `within_s` seconds (something is unkillable).
+
+    `then` is called whenever signals were sent, and before anybody waits for the dying: to thaw them.
+    """
     deadline = time.monotonic() + within_s
     while pids := members():
         if time.monotonic() >= deadline:
             return False
         with _opened(islice(sorted(pids), _AT_ONCE)) as pidfds:
             _signal(pidfds, members())
+            then()
             _wait(list(pidfds.values()), min(deadline, time.monotonic() + _ROUND_S))
     return True
 

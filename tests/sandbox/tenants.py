@@ -58,6 +58,30 @@ say(made)
 wait()
 """
 
+COUNT = """
+import mmap
+with open(FILE, "r+b") as file:
+    counted = memoryview(mmap.mmap(file.fileno(), 8)).cast("Q")
+def count():
+    while True:
+        counted[0] += 1
+count()
+"""
+COUNT_IN_A_THREAD = COUNT.replace("\ncount()", "\nimport threading\nthreading.Thread(target=count).start()\nwait()")
+COUNT_IN_A_CHILD = COUNT.replace("\ncount()", "\nif os.fork() == 0:\n    count()\nwait()")
+
+CROWD = """
+import threading
+both = threading.Barrier(2)
+threading.Thread(target=lambda: (both.wait(), signal.pause()), daemon=True).start()
+both.wait()
+for _ in range(2):
+    if os.fork() == 0:
+        signal.pause()
+say("all here")
+wait()
+"""
+
 BURN = """
 while os.read(0, 1) == b"b":
     until = time.process_time() + 0.05

@@ -28,6 +28,10 @@ class Recorder(ControlFiles):
         self.written.append((file.name, value))
         super().write(file, value)
 
+    def rewrite(self, descriptor: int, file: Path, value: str) -> None:
+        self.written.append((file.name, value))
+        super().rewrite(descriptor, file, value)
+
     def memory_limits(self) -> list[str]:
         names = [name for name, _ in self.written if name.endswith("limit_in_bytes")]
         self.written.clear()
@@ -91,6 +95,25 @@ def test_a_share_larger_than_the_parents_leaves_the_parents_in_force(here: str, 
     assert (cpu / "cell-0" / "cpu.cfs_quota_us").read_text().strip() == "-1"
     cell.set_cpu(0.25)
     assert (cpu / "cell-0" / "cpu.cfs_quota_us").read_text().strip() == "5000"
+
+
+def test_one_empty_cgroup_stays_frozen_as_long_as_the_engine_lives(here: str) -> None:
+    opened = Cgroup1()
+    anchor = directory("freezer") / "frozen"
+    assert (anchor / "freezer.state").read_text().strip() == "FROZEN"
+    opened.close()
+    assert not anchor.exists()
+
+
+def test_limits_are_written_to_open_files_once_and_by_name_later(here: str, mechanism: Cgroup1) -> None:
+    cell = mechanism.open_cell()
+    open_then = len(os.listdir("/proc/self/fd"))
+    cell.set_limits(Limits(64, 0.5, 8))
+    assert len(os.listdir("/proc/self/fd")) < open_then
+    cell.set_limits(Limits(32, 0.25, 4))
+    assert (directory("cpu") / "cell-0" / "cpu.cfs_quota_us").read_text().strip() == "5000"
+    assert (directory("pids") / "cell-0" / "pids.max").read_text().strip() == "4"
+    assert int((directory("memory") / "cell-0" / "memory.limit_in_bytes").read_text()) == 32 * MB
 
 
 def test_less_memory_than_is_held_is_refused(

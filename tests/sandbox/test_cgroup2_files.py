@@ -25,11 +25,13 @@ NEW = {
     "cgroup.subtree_control": "",
     "cgroup.events": "populated 0\nfrozen 0\n",
     "cgroup.kill": "",
+    "cgroup.freeze": "0",
     "memory.max": "max",
     "memory.swap.max": "max",
     "memory.peak": "0",
     "memory.events": "low 0\noom 0\noom_kill 0\n",
     "pids.max": "max",
+    "pids.current": "0",
     "cpu.max": "max 100000",
     "cpu.stat": "usage_usec 0\nnr_throttled 0\n",
 }
@@ -42,12 +44,13 @@ class FakeKernel(ControlFiles):
     def __init__(self, mount: Path) -> None:
         self.mount = mount
         self.written: list[tuple[str, str]] = []
+        self.files = dict(NEW)
         self.lay(mount, "cpuset cpu io memory pids")
 
     def lay(self, directory: Path, controllers: str) -> Path:
         """A cgroup as the host's administrator left it."""
         directory.mkdir(exist_ok=True)
-        for name, text in NEW.items():
+        for name, text in self.files.items():
             (directory / name).write_text(text)
         (directory / "cgroup.controllers").write_text(controllers)
         return directory
@@ -73,6 +76,10 @@ class FakeKernel(ControlFiles):
             self._switch(file, value)
         else:
             file.write_text(value)
+
+    def rewrite(self, descriptor: int, file: Path, value: str) -> None:
+        assert os.fstat(descriptor).st_ino == file.stat().st_ino
+        self.write(file, value)
 
     def _pids(self, directory: Path) -> list[str]:
         return (directory / "cgroup.procs").read_text().split()
@@ -125,7 +132,7 @@ def test_alone_in_its_cgroup_it_moves_itself_to_a_leaf_and_hands_controllers_on(
         ("engine.scope/cgroup.subtree_control", "+memory +cpu +pids"),
         (f"engine.scope/{OURS}/cgroup.subtree_control", "+memory +cpu +pids"),
     ]
-    assert opened.enforces == {"memory", "cpu", "pids"}
+    assert opened.enforces == {"memory", "cpu", "pids", "freeze"}
     opened.close()
 
 
@@ -173,8 +180,43 @@ def test_counters_are_read_from_the_cells_files(opened: Cgroup2, scope: Path) ->
     (directory / "memory.peak").write_text(f"{(95 << 20) + 1}\n")
     (directory / "cpu.stat").write_text("nr_periods 9\nnr_throttled 4\n")
     assert (cell.oom_kills(), cell.memory_peak_mb(), cell.throttled()) == (2, 96, 4)
-    (directory / "memory.peak").unlink()  # before Linux 5.19
-    assert cell.memory_peak_mb() is None
+    (directory / "pids.current").write_text("7\n")
+    assert cell.tasks() == 7
+    assert os.pread(cell.peak_fd(), 32, 0) == b"99614721\n"
+    opened.close()
+
+
+def test_an_older_kernel_has_no_peak_and_one_older_still_does_not_freeze(kernel: FakeKernel, scope: Path) -> None:
+    del kernel.files["memory.peak"]  # before Linux 5.19
+    del kernel.files["cgroup.freeze"]  # before 5.2
+    mechanism = Cgroup2(kernel, OwnCgroups({}, scope, kernel.mount))
+    assert mechanism.enforces == {"memory", "cpu", "pids"}
+    assert "does not offer" in mechanism.why["freeze"]
+    cell = mechanism.open_cell(Limits(128, None, 16))
+    cell.freeze()
+    assert (cell.memory_peak_mb(), cell.peak_fd(), cell.frozen()) == (None, -1, False)
+    mechanism.close()
+
+
+def test_freezing_and_thawing_are_one_write_each(kernel: FakeKernel, opened: Cgroup2, scope: Path) -> None:
+    cell = opened.open_cell()
+    kernel.written.clear()
+    cell.freeze()
+    cell.thaw()
+    assert kernel.written == [(f"engine.scope/{OURS}/cell-0/cgroup.freeze", value) for value in ("1", "0")]
+    (scope / OURS / "cell-0" / "cgroup.events").write_text("populated 1\nfrozen 1\n")
+    assert cell.frozen()
+    (scope / OURS / "cell-0" / "cgroup.events").write_text("populated 0\nfrozen 0\n")
+    opened.close()
+
+
+def test_a_cell_has_a_descriptor_to_be_born_into_until_it_is_sealed(opened: Cgroup2, scope: Path) -> None:
+    cell = opened.open_cell()
+    descriptor = cell.directory_fd()
+    assert descriptor is not None
+    assert os.readlink(f"/proc/self/fd/{descriptor}") == str(scope / OURS / "cell-0")
+    cell.seal()
+    assert cell.directory_fd() is None
     opened.close()
 
 

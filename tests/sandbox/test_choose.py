@@ -33,12 +33,12 @@ def test_strict_names_everything_that_is_missing_and_leaves_nothing() -> None:
 def test_off_enforces_nothing_and_says_so() -> None:
     mechanism = choose("off")
     assert {line.mechanism for line in report(mechanism)} == {None}
-    assert all('sandbox="off"' in line.why for line in report(mechanism)[:3])
+    assert all('sandbox="off"' in line.why for line in report(mechanism)[:4])
 
 
 def test_the_report_has_a_line_per_limit_and_leaves_nothing() -> None:
     lines = report()
-    assert [line.limit for line in lines] == ["memory", "cpu", "pids", *NOT_BUILT]
+    assert [line.limit for line in lines] == ["memory", "cpu", "pids", "freeze", *NOT_BUILT]
     assert lines[0].mechanism in MECHANISMS
     assert all(line.why for line in lines)
     assert leftovers() == []
@@ -49,9 +49,9 @@ def test_where_nothing_works_memory_is_polled_and_the_refusals_are_told(monkeypa
         raise MechanismUnavailableError("the tree is read-only")
 
     monkeypatch.setattr(chooser, "_CANDIDATES", (refused,))
-    memory, cpu, pids = report()[:3]
-    assert (memory.mechanism, cpu.mechanism, pids.mechanism) == ("polling", None, None)
-    assert all("the tree is read-only" in line.why for line in (memory, cpu, pids))
+    lines = report()[:4]
+    assert [line.mechanism for line in lines] == ["polling", None, None, None]
+    assert all("the tree is read-only" in line.why for line in lines)
 
 
 def test_v1_without_a_memory_controller_is_refused_with_the_reason(tmp_path: Path) -> None:
