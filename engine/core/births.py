@@ -135,7 +135,7 @@ class Births:
             self._by_key[blank.key] = blank
             self._in_flight.add(blank)
             directory = blank.cell.directory_fd()
-            fds = [blank.theirs.fileno(), *blank.cell.entry_fds(), *(() if directory is None else (directory,))]
+            fds = [blank.theirs.fileno(), *(blank.cell.entry_fds() if directory is None else (directory,))]
             try:
                 self.zygote.order({"key": blank.key, "into_cgroup": directory is not None}, fds)
             except ConnectionError:  # the zygote has died, and word of that is on its way: its successor gets this

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from .._ext.environment import Environment
@@ -61,7 +57,6 @@ class Pool:
             "arn": configuration.function_arn,
             "late": environment.late,
             "layers": [str(layer.root) for layer in configuration.layers],
-            "interpreter": _interpreter(),
             "surroundings": self._surroundings(environment),
             "room": {
                 "uid": self.uid,
@@ -94,14 +89,3 @@ class Pool:
 def cpu_share(memory_mb: int) -> float:
     """vCPUs that Lambda gives a function of this size: 1,769 MB are one."""
     return memory_mb / MEMORY_PER_VCPU_MB
-
-
-@cache
-def _interpreter() -> dict[str, Any]:
-    """Where Python is on this host: its prefix, itself, and the standard library without any site-packages."""
-    stdlib = sysconfig.get_path("stdlib")
-    return {
-        "prefix": os.path.realpath(sys.base_prefix),
-        "executable": os.path.realpath(sys.executable),
-        "stdlib": [os.path.realpath(f) for f in (stdlib, sysconfig.get_config_var("DESTSHARED") or f"{stdlib}/lib-dynload")],
-    }

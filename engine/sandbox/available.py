@@ -7,6 +7,7 @@ system call filter, a kernel without user namespaces) costs that part and no oth
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -27,6 +28,7 @@ _TOLD_BYTES: Final = 4_096
 def build_jail(plan: Plan) -> Jail:
     """Do what the host allows, and remember what it does not."""
     jail = Jail()
+    jail.stdlib = plan.stdlib
     if plan.wanted == "off":
         parts = (*NAMESPACES, "users", "capabilities", "system calls", "file access")
         jail.missing = dict.fromkeys(parts, 'switched off by sandbox="off"')
@@ -59,10 +61,20 @@ def _build_root(jail: Jail, plan: Plan) -> None:
     why = _refused(lambda: (build(), _mount_proc(jail))) if "processes" in jail.enforced else "no PID namespace"
     if why is None:
         build()
+        _use_own_interpreter(jail, plan)
     else:
         del jail.enforced["files"]
         jail.flags &= ~namespaces.NEWNS
         jail.missing["files"] = why
+
+
+def _use_own_interpreter(jail: Jail, plan: Plan) -> None:
+    """Python is at Lambda's place now, for this process and all that come from it."""
+    jail.stdlib = [root.LANGUAGE + folder.removeprefix(plan.prefix) for folder in plan.stdlib]
+    sys.path[:] = jail.stdlib
+    sys.path_importer_cache.clear()
+    sys.executable = root.LANGUAGE + plan.executable.removeprefix(plan.prefix)
+    sys.prefix = sys.exec_prefix = sys.base_prefix = sys.base_exec_prefix = root.LANGUAGE
 
 
 def _mount_proc(jail: Jail) -> None:
@@ -78,7 +90,6 @@ def _prepare_identity(jail: Jail, plan: Plan, is_root: bool) -> None:
     """Users, and what no process forked from here can ever gain."""
     why = None if is_root else "changing the user takes root: functions run as the engine's own"
     _note(jail, "users", f"a user of its own per function version, from uid {plan.uids[0]} on", why)
-    jail.first_uid = plan.uids[0] if is_root else -1
     why = _refused(lambda: (confine.drop_bounding_set(), confine.clear_capabilities()))
     _note(jail, "capabilities", "none, and none to gain", why)
     if why is None:
