@@ -97,7 +97,7 @@ class Supervisor:
 
     def enforcement(self) -> list[Enforcement]:
         """Which limit is enforced by what."""
-        return choose.lines(self._mechanism, *self.births.facts)
+        return choose.lines(self._mechanism, self.births.facts.enforced, self.births.facts.missing)
 
     # --- starting -----------------------------------------------------------------------------------------------------
 
@@ -203,9 +203,9 @@ class Supervisor:
         )
 
     def _memory_kb(self, environment: Environment) -> int:
-        """The most that an environment held which is gone: its cell's peak, and the zygote's pages that it shared."""
+        """The most that an environment held: its cell's peak, and the zygote's pages that it shares."""
         peak_mb = environment.cell.memory_peak_mb()
-        return 0 if peak_mb is None else peak_mb * 1024 + _peak_memory_kb(self.births.zygote.pid)
+        return _peak_memory_kb(environment.pid) if peak_mb is None else peak_mb * 1024 + self.births.facts.memory_kb
 
     # --- what lanes report --------------------------------------------------------------------------------------------
 
@@ -292,7 +292,7 @@ class Supervisor:
         """Its invocation ran over the function's time limit: answer for it, then end it."""
         if environment.state is State.KILLING or not repair.is_outstanding(pool.lane, index, generation):
             return
-        memory_kb = _peak_memory_kb(environment.pid)
+        memory_kb = self._memory_kb(environment)
         repair.retire(pool.lane, environment)
         self.kill(environment)
         self._answer_overdue(pool, environment, index, generation, hold=True, memory_kb=memory_kb)
@@ -327,6 +327,7 @@ class Supervisor:
 
     def _tend(self, pool: Pool, now_ns: int) -> None:
         lane = pool.lane
+        repair.freeze_idle(lane)
         if lane.outstanding == 0 and lane.starting == 0:
             self._quieten(pool)
             return

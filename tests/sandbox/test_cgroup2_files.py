@@ -182,7 +182,7 @@ def test_counters_are_read_from_the_cells_files(opened: Cgroup2, scope: Path) ->
     assert (cell.oom_kills(), cell.memory_peak_mb(), cell.throttled()) == (2, 96, 4)
     (directory / "pids.current").write_text("7\n")
     assert cell.tasks() == 7
-    assert os.pread(cell.peak_fd(), 32, 0) == b"99614721\n"
+    assert os.pread(cell.gauges().peak_fd, 32, 0) == b"99614721\n"
     opened.close()
 
 
@@ -194,7 +194,7 @@ def test_an_older_kernel_has_no_peak_and_one_older_still_does_not_freeze(kernel:
     assert "does not offer" in mechanism.why["freeze"]
     cell = mechanism.open_cell(Limits(128, None, 16))
     cell.freeze()
-    assert (cell.memory_peak_mb(), cell.peak_fd(), cell.frozen()) == (None, -1, False)
+    assert (cell.memory_peak_mb(), cell.gauges().peak_fd, cell.frozen()) == (None, -1, False)
     mechanism.close()
 
 
