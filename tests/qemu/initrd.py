@@ -30,7 +30,7 @@ ACCOUNTS = {
 
 def write_initrd(to: Path, busybox: Path, guest: Path) -> None:
     """A cpio archive as the kernel unpacks it: everything is root's, and readable by everybody."""
-    contents = {str(path).lstrip("/"): path for path in sorted(set(_files()))}
+    contents = {str(path).lstrip("/"): path for path in sorted({*_files(), *_libraries([busybox])})}
     contents |= {"bin/busybox": busybox, "init": guest}
     with to.open("wb") as archive:
         for name in sorted({*EMPTY, *_folders([*contents, *ACCOUNTS])}):
@@ -48,7 +48,7 @@ def _files() -> Iterator[Path]:
     # A virtual environment's marker, and the interpreter that it is an environment of.
     base = Path(os.path.realpath(sys.executable))
     found += [path for path in (Path(sys.prefix, "pyvenv.cfg"), base) if path.exists()]
-    for name in ("sandbox", "qemu", "lifecycle"):
+    for name in ("sandbox", "qemu"):
         found += _below(TREE / "tests" / name)
     found += [*(TREE / "tests").glob("*.py"), TREE / "pyproject.toml"]
     yield from found

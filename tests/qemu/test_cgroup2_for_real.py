@@ -25,7 +25,7 @@ pytestmark = pytest.mark.qemu
 KERNELS = "/boot/vmlinuz-*-cloud-amd64"
 KERNEL = "ENGINE_TEST_KERNEL"
 LONGEST_S = 900
-PARTS = ("service", "engine", "lifecycle", "delegated", "session")
+PARTS = ("service", "engine", "delegated", "session")
 
 
 def found(name: str, package: str) -> Path:

@@ -34,12 +34,18 @@ os.waitpid(pid, 0)
 """
 
 FUNCTIONS = """
+import os
 import time
 
 def answers(event, context):
     return {"heard": event}
 
 def hoards(event, context):
+    if event == "in a child":
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+            time.sleep(60)
     held = b"x" * (512 << 20)
     return len(held)
 
@@ -84,8 +90,9 @@ def test_a_function_answers_from_a_limited_cell(opened: Engine) -> None:
     assert int(quota) == round(256 / 1_769 * int(period))
 
 
-def test_a_memory_kill_is_told_as_out_of_memory_and_the_function_goes_on(opened: Engine) -> None:
-    starved = opened.invoke("hoards")
+@pytest.mark.parametrize("where", ["itself", "in a child"])
+def test_a_memory_kill_is_told_as_out_of_memory_and_the_function_goes_on(opened: Engine, where: str) -> None:
+    starved = opened.invoke("hoards", where)
     assert starved.json()["errorType"] == "Runtime.ExitError"
     assert starved.outcome == "oom"
     assert "Runtime.OutOfMemory" in opened.logs("hoards", request_id=starved.request_id)[-1].message
@@ -94,6 +101,21 @@ def test_a_memory_kill_is_told_as_out_of_memory_and_the_function_goes_on(opened:
 
 def test_the_cpu_quota_stretches_what_a_function_computes(opened: Engine) -> None:
     assert opened.invoke("burns").json() > 2  # its share is a seventh; a loaded machine stretches it further
+
+
+@pytest.mark.parametrize("first_leaves", [0, 1])
+def test_two_engines_of_one_process_share_its_leaf_and_the_last_puts_it_back(first_leaves: int) -> None:
+    home = own_cgroups().v2
+    assert home is not None
+    before = (home / "cgroup.subtree_control").read_text()
+    engines = [Cgroup2(), Cgroup2()]
+    for engine in engines:
+        engine.open_cell(Limits(64, 0.5, 8))
+    engines.pop(first_leaves).close()
+    engines[0].open_cell(Limits(64, 0.5, 8))
+    engines[0].close()
+    assert own_cgroups().v2 == home
+    assert (home / "cgroup.subtree_control").read_text() == before
 
 
 def test_a_child_is_born_inside_a_cell_and_is_killed_with_it() -> None:
