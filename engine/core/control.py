@@ -160,7 +160,7 @@ class Control:
         def finish() -> None:
             self._changed(change)
             self.dispatch.forget(name, qualifier)
-            self.provisioned.refresh()
+            self.provisioned.refresh_function(name)
 
         self._charge()
         return finish
@@ -187,7 +187,7 @@ class Control:
         """Have an alias name nothing any more."""
         self.catalog.delete_alias(name, alias)
         self._charge()
-        return self._renamed
+        return lambda: self._renamed(name)
 
     def put_function_concurrency(self, name: str, reserved: int) -> Done:
         """Reserve concurrency."""
@@ -354,12 +354,12 @@ class Control:
         self.dispatch.superseded(change.retired, release)
 
     def _named(self, alias: Alias) -> Alias:
-        self._renamed()
+        self._renamed(alias.function_name)
         return alias
 
-    def _renamed(self) -> None:
+    def _renamed(self, name: str) -> None:
         self.dispatch.refresh()
-        self.provisioned.refresh()
+        self.provisioned.refresh_function(name)
 
 
 CHANGEABLE = frozenset(

@@ -17,6 +17,7 @@ from ..sandbox.contract import Limits
 from .cpu_demand import CpuDemand
 
 PROCESSES_MAX = 1_024
+SOON_NS = INIT_TIMEOUT_S * 1_000_000_000  # whoever starts for longer is not what a caller should wait for
 PROVISIONED = STARTS.index("provisioned")
 
 
@@ -55,6 +56,14 @@ class Pool:
         if not is_provisioned(environment):
             return INIT_TIMEOUT_S
         return max(INIT_AHEAD_TIMEOUT_S, self.configuration.timeout_s)
+
+    def starting_soon(self, now_ns: int) -> int:
+        """Environments that start, without those initialised ahead that take longer than a cold start may."""
+        starting = self.lane.starting
+        if starting == 0 or self.on_environment is None:
+            return starting
+        members = [each for each in self.lane.environments if each is not None and not each.is_ready]
+        return starting - sum(is_provisioned(each) and now_ns - each.spawned_ns > SOON_NS for each in members)
 
     def order(self, environment: Environment, key: int) -> dict[str, Any]:
         """The zygote's order to fork this environment."""

@@ -160,12 +160,22 @@ class ProvisionedConcurrency:
         self._allocations: dict[tuple[str, str], Allocation] = {}
         self._broken: dict[tuple[str, str], str] = {}  # versions that cannot be run, and why
 
+    def refresh_function(self, name: str) -> None:
+        """A function's versions or aliases have changed. Few functions have anything provisioned."""
+        record = self._catalog.snapshot.functions.get(name)
+        if (record is not None and record.provisioned) or any(key[0] == name for key in self._known()):
+            self.refresh()
+
+    def _known(self) -> set[tuple[str, str]]:
+        return {*self._allocations, *self._broken}
+
     def refresh(self) -> None:
-        """Functions, versions, aliases or requests have changed: have what the catalog says."""
+        """Requests have changed, or what they are about: have what the catalog says."""
         functions = self._catalog.snapshot.functions.items()
         wanted = {
             (name, version): requested
             for name, record in functions
+            if record.provisioned
             for version, requested in record.provisioned_versions().items()
         }
         for key in self._allocations.keys() - wanted.keys():

@@ -114,7 +114,7 @@ class Supervisor:
         load = Load(
             outstanding=lane.outstanding,
             ready=lane.ready,
-            starting=lane.starting,
+            starting=pool.starting_soon(now_ns),
             service_ns=max(lane.service_ns, longest_ns if longest_ns >= INTERVAL_NS else 0.0),  # less may be a lost CPU
             cold_ns=lane.cold_ns,
             cpu_share=self._cpu_share(pool, longest_ns, now_ns),

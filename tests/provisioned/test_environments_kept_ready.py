@@ -190,6 +190,22 @@ def test_an_init_may_take_longer_than_one_that_somebody_waits_for(
     assert version.once("READY").available_provisioned_concurrent_executions == 1
 
 
+def test_a_caller_does_not_wait_for_an_init_that_takes_too_long(
+    open_door: Open, publish: Publish, callers: Any, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.core.pools.SOON_NS", 0)
+    door = open_door()
+    version = publish(door, environment={"INIT_GATE": gate.path})
+    door.put_provisioned_concurrency_config("f", "1", 1)
+    gate.wait_entered()
+    (running,) = callers.start(version, None)
+    gate.wait_entered()
+    gate.open()
+    assert running.result().status_code == 200
+    version.once("READY")
+    assert sum(version.stats()["environments"].values()) == 2
+
+
 def test_an_alias_that_moves_takes_them_to_its_new_version(open_door: Open, publish: Publish) -> None:
     version = publish(open_door())
     door = version.door
