@@ -17,7 +17,7 @@ from .core.control import Control
 from .core.memory import HostMemory
 from .core.scaling import Scaling
 from .core.supervisor import Supervisor
-from .model import Alias, FunctionConfiguration, LogEvent, LogPage, Network
+from .model import Alias, FunctionConfiguration, LogEvent, LogPage, Network, ProvisionedConcurrencyConfig
 from .records import statistics
 from .records.export import Format, Target
 from .records.rollups import By
@@ -132,6 +132,7 @@ class Engine:
         self._supervisor.births.refill()
         if self._drains_on_loop:
             loop.add_reader(self._scheduler.fileno(), self._scheduler.readable)
+        self._opened().provisioned.refresh()
 
     def _open_blocking(self) -> None:
         with ExitStack() as opened:
@@ -146,7 +147,12 @@ class Engine:
                 memory=self._memory,
             )
             opened.callback(self._supervisor.close)
-            control = Control(self._settings, self._supervisor, busy=lambda: self._scheduler.watched)
+            control = Control(
+                self._settings,
+                self._supervisor,
+                busy=lambda: self._scheduler.watched,
+                after=self._loop.call_later,
+            )
             opened.callback(control.close)
             self._supervisor.births.open(control.jail_plan())
             if self._settings.sandbox == "strict":
@@ -164,6 +170,7 @@ class Engine:
             return
         for timer in self._timers:
             timer.cancel()
+        control.provisioned.close()
         self._loop.remove_reader(self._supervisor.births.fileno())
         if self._drains_on_loop:
             self._loop.remove_reader(self._scheduler.fileno())
@@ -362,6 +369,29 @@ class Engine:
     async def delete_function_concurrency(self, name: str) -> None:
         """Give a function's reservation back."""
         await self._in_thread(self._opened().delete_function_concurrency, name)
+
+    async def put_provisioned_concurrency_config(
+        self, name: str, qualifier: str, provisioned: int
+    ) -> ProvisionedConcurrencyConfig:
+        """Keep so many environments of a published version, or of an alias's version, initialised and ready.
+
+        Answers at once; `status` says how far it is. They are set aside of the function's concurrency or the account's;
+        invocations beyond them run on demand. Raises InvalidParameterValueException, ResourceConflictException,
+        ResourceNotFoundException as Lambda does.
+        """
+        return await self._in_thread(self._opened().put_provisioned, name, qualifier, provisioned)
+
+    async def get_provisioned_concurrency_config(self, name: str, qualifier: str) -> ProvisionedConcurrencyConfig:
+        """Raises ProvisionedConcurrencyConfigNotFoundException where nothing was asked for."""
+        return self._opened().provisioned.told(name, qualifier)
+
+    async def list_provisioned_concurrency_configs(self, name: str) -> list[ProvisionedConcurrencyConfig]:
+        """Of every version and alias of a function that has one."""
+        return self._opened().provisioned.all_told(name)
+
+    async def delete_provisioned_concurrency_config(self, name: str, qualifier: str) -> None:
+        """Keep none ready any more; invocations under way finish. That there was none is no error."""
+        await self._in_thread(self._opened().delete_provisioned, name, qualifier)
 
     # --- what happened ------------------------------------------------------------------------------------------------
 

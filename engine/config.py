@@ -13,6 +13,7 @@ TIMEOUT_MIN_S: Final = 1
 TIMEOUT_MAX_S: Final = 900
 TIMEOUT_DEFAULT_S: Final = 3
 INIT_TIMEOUT_S: Final = 10
+INIT_AHEAD_TIMEOUT_S: Final = 130  # of what is initialised before anyone waits; or the function's own limit if longer
 EPHEMERAL_MIN_MB: Final = 512
 EPHEMERAL_MAX_MB: Final = 10_240
 EVENT_MAX_BYTES: Final = 6_291_456

@@ -16,7 +16,7 @@ from .._ext.environment import Environment
 from .._ext.lane import Lane
 from .._ext.result import uuid_text
 from .._ext.scheduler import Scheduler
-from ..config import ENVIRONMENTS_MAX, INIT_TIMEOUT_S
+from ..config import ENVIRONMENTS_MAX
 from ..errors import EngineError, ServiceException
 from ..records import report, streams
 from ..sandbox import choose
@@ -27,7 +27,7 @@ from . import outcomes
 from .births import Births, release
 from .cpu_demand import INTERVAL_NS
 from .memory import HostMemory
-from .pools import Pool
+from .pools import PROVISIONED, Pool, is_provisioned
 from .quarters import Quarters
 from .scaling import LEAST_CPU_SHARE, Load, Scaling, environments_to_start
 
@@ -117,12 +117,12 @@ class Supervisor:
         load = Load(
             outstanding=lane.outstanding,
             ready=lane.ready,
-            starting=lane.starting,
+            starting=pool.starting_soon(now_ns),
             service_ns=max(lane.service_ns, longest_ns if longest_ns >= INTERVAL_NS else 0.0),  # less may be a lost CPU
             cold_ns=lane.cold_ns,
             cpu_share=self._cpu_share(pool, longest_ns, now_ns),
             cpus=self._cpus,
-            ceiling=min(ENVIRONMENTS_MAX, max(1, lane.quota.limit)),
+            ceiling=min(ENVIRONMENTS_MAX, max(1, lane.quota.most)),
         )
         wanted = environments_to_start(load, self._scaling)
         if wanted and self._memory.is_short():
@@ -142,10 +142,18 @@ class Supervisor:
         share = pool.cpu_demand.share(running, now_ns)
         return lane.cpu_share if share is None else min(lane.cpu_share, max(share, LEAST_CPU_SHARE))
 
-    def start(self, pool: Pool) -> Environment:
+    def start_ahead(self, pool: Pool) -> Environment | None:
+        """Order a provisioned environment. None where the host has no memory for it, or the version has its most."""
+        if self._memory.is_short() or pool.lane.ready + pool.lane.starting >= ENVIRONMENTS_MAX:
+            return None
+        return self.start(pool, provisioned=True)
+
+    def start(self, pool: Pool, *, provisioned: bool = False) -> Environment:
         """Order one more environment from the zygote."""
         stream = streams.stream_name(pool.lane.version, time.time_ns() // 1_000_000)
-        environment = repair.admit(pool.lane, stream, pool.late_init)
+        environment = repair.admit(pool.lane, stream, pool.late_init and not provisioned)
+        if provisioned:
+            environment.start_code = PROVISIONED
         environment.state = State.STARTING
         pool.book.open_stream(environment.serial, stream)
         self._scheduler.rouse(pool.lane)
@@ -192,6 +200,8 @@ class Supervisor:
             repair.ring(pool.lane)
             self.scale(pool, now_ns)
         self._forget_if_empty(pool)
+        if pool.on_environment is not None:
+            pool.on_environment(environment)
 
     def _end_on_exit(self, pool: Pool, environment: Environment, index: int, status: int) -> None:
         starved = environment.cell.oom_kills() > 0 or environment.serial in pool.killed_for_memory
@@ -240,6 +250,8 @@ class Supervisor:
             pool.late_init = False
             took_ns = environment.used_ns - environment.spawned_ns
             pool.lane.cold_ns += 0.3 * (took_ns - pool.lane.cold_ns)
+        if pool.on_environment is not None:
+            pool.on_environment(environment)
 
     def _init_failed(self, pool: Pool, environment: Environment) -> None:
         environment.state = step(environment.state, Event.INIT_FAILED)
@@ -247,7 +259,7 @@ class Supervisor:
 
     def _note_init(self, pool: Pool, environment: Environment, status: str, error_type: str | None) -> None:
         """An init went wrong: log it, and have the next one run within an invocation, as Lambda does."""
-        pool.late_init = True
+        pool.late_init = pool.late_init or not is_provisioned(environment)
         if environment.late:
             return
         now_ns = time.monotonic_ns()
@@ -349,7 +361,7 @@ class Supervisor:
             self.kill(environment)
 
     def _check_init(self, pool: Pool, environment: Environment, now_ns: int) -> None:
-        over = now_ns - environment.spawned_ns > INIT_TIMEOUT_S * 1_000_000_000
+        over = now_ns - environment.spawned_ns > pool.init_limit_s(environment) * 1_000_000_000
         if over and environment.state is State.STARTING and not environment.init_seen:
             self._note_init(pool, environment, "timeout", None)
             self.kill(environment)
@@ -367,7 +379,7 @@ class Supervisor:
         """Retire what has been idle for that long. Returns when the next one may be due, in nanoseconds from now."""
         soonest = keep_alive_ns
         for pool in self.pools:
-            for environment in repair.idle_environments(pool.lane):
+            for environment in _idle_on_demand(pool):
                 left = environment.used_ns + keep_alive_ns - now_ns
                 if left <= 0:
                     self.retire(pool, environment)
@@ -383,7 +395,7 @@ class Supervisor:
         idle = []
         for pool in self.pools:
             spare = max(0, pool.lane.ready - pool.lane.outstanding)
-            idle += [(env.used_ns, env.serial, pool, env) for env in repair.idle_environments(pool.lane)[:spare]]
+            idle += [(env.used_ns, env.serial, pool, env) for env in _idle_on_demand(pool)[:spare]]
         idle.sort(key=lambda entry: entry[:2])
         for _, _, pool, environment in idle[:count]:
             self.retire(pool, environment)
@@ -401,6 +413,11 @@ class Supervisor:
         for pool in self.pools:
             pool.lane.close()
         self._pools.clear()
+
+
+def _idle_on_demand(pool: Pool) -> list[Environment]:
+    """What may be retired for being idle, least recently used first."""
+    return [environment for environment in repair.idle_environments(pool.lane) if not is_provisioned(environment)]
 
 
 def _peak_memory_kb(pid: int) -> int:
