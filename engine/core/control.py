@@ -149,6 +149,7 @@ class Control:
         def finish() -> None:
             self._changed(change)
             self.dispatch.forget(name, qualifier)
+            self._supervisor.upkeep.forget(name, qualifier)
 
         return finish
 
@@ -218,6 +219,7 @@ class Control:
             (pool.lane.name, pool.lane.version): pool.lane for pool in self._supervisor.pools if not pool.superseded
         }
         functions: dict[str, Any] = {}
+        upkeep = self._supervisor.upkeep
         for function in (
             [wanted] if wanted is not None else [each.function_name for each in self.catalog.list_functions()]
         ):
@@ -225,11 +227,15 @@ class Control:
             for configuration in self.catalog.list_versions(function):
                 key = function, configuration.version
                 meter, _ = self.dispatch.books.get(key, (self._unused, None))
-                versions["versions"][configuration.version] = version_statistics(meter, lanes.get(key))
+                versions["versions"][configuration.version] = version_statistics(
+                    meter, lanes.get(key), upkeep.prewarms(key)
+                )
         return {
             "functions": functions,
             "environments": sum(lane.ready + lane.starting for lane in lanes.values()),
+            "environments_memory_mb": upkeep.held_mb(self._supervisor.pools),
             "environment_deaths": self._supervisor.deaths,
+            "evictions": upkeep.evictions,
             "limits": [line._asdict() for line in self._supervisor.enforcement()],
         }
 

@@ -16,6 +16,7 @@ from .._ext.environment import Environment
 from .._ext.lane import Lane
 from .._ext.result import uuid_text
 from .._ext.scheduler import Scheduler
+from ..clock import Clock, HostClock
 from ..config import ENVIRONMENTS_MAX, INIT_TIMEOUT_S
 from ..errors import EngineError, ServiceException
 from ..records import report, streams
@@ -26,12 +27,13 @@ from ..states import Event, State, step
 from . import outcomes
 from .births import Births, release, send_kill
 from .cpu_demand import INTERVAL_NS
+from .keep_alive.contract import Eviction, KeepAlive
 from .memory import HostMemory
 from .pools import Pool
 from .scaling import LEAST_CPU_SHARE, Load, Scaling, environments_to_start
+from .upkeep import Hands, Upkeep
 
 SPAWN_RETRIES = 3
-HOUSEKEEPING_NS = 50_000_000  # between two looks at idle environments, at least
 MEMORY_TICKS = 10  # how many ticks lie between two looks at an environment's memory
 
 Later = Callable[..., object]
@@ -49,13 +51,20 @@ class Supervisor:
         scaling: Scaling,
         cpus: int,
         memory: HostMemory,
+        keep_alive: KeepAlive,
+        eviction: Eviction,
+        memory_budget_mb: int | None = None,
+        clock: Clock | None = None,
     ) -> None:
+        """`clock` is what idle times are measured by, for the policy; deadlines are kept by the host's own."""
         self._scheduler = scheduler
         self._mechanism = mechanism
         self._later = later
         self._scaling: Scaling = scaling
         self._cpus = cpus
         self._memory = memory
+        hands = Hands(self.start, self.retire, lambda: self._memory.is_short())
+        self.upkeep = Upkeep(keep_alive, eviction, hands, memory_budget_mb=memory_budget_mb, clock=clock or HostClock())
         self._pools: dict[Lane, Pool] = {}
         self.births = Births(mechanism, on_ended=self._ended, on_failed=self._give_up)
         self.deaths = 0
@@ -122,10 +131,7 @@ class Supervisor:
             ceiling=min(ENVIRONMENTS_MAX, max(1, lane.quota.limit)),
         )
         wanted = environments_to_start(load, self._scaling)
-        if wanted and self._memory.is_short():
-            self.retire_least_used(wanted)
-            wanted = 1 if lane.ready + lane.starting == 0 else 0
-        for _ in range(wanted):
+        for _ in range(self.upkeep.make_room(pool, wanted, self.pools) if wanted else 0):
             self.start(pool)
 
     def _cpu_share(self, pool: Pool, longest_ns: int, now_ns: int) -> float:
@@ -324,6 +330,7 @@ class Supervisor:
 
     def _tend(self, pool: Pool, now_ns: int) -> None:
         lane = pool.lane
+        self.upkeep.look(pool)
         if lane.outstanding == 0 and lane.starting == 0:
             self._quieten(pool)
             return
@@ -358,32 +365,11 @@ class Supervisor:
             repair.pump_logs(pool.lane)
             repair.trim(pool.lane)
             self._scheduler.rest(pool.lane)
+            self.upkeep.trim(self.pools)
 
-    def retire_idle(self, now_ns: int, keep_alive_ns: int) -> int:
-        """Retire what has been idle for that long. Returns when the next one may be due, in nanoseconds from now."""
-        soonest = keep_alive_ns
-        for pool in self.pools:
-            for environment in repair.idle_environments(pool.lane):
-                left = environment.used_ns + keep_alive_ns - now_ns
-                if left <= 0:
-                    self.retire(pool, environment)
-                else:
-                    soonest = min(soonest, left)
-        return max(soonest, HOUSEKEEPING_NS)
-
-    def retire_least_used(self, count: int) -> int:
-        """Memory is short: retire the least recently used idle environments of all functions. How many it found.
-
-        Those that a function's own invocations are about to take are not idle for long: they stay.
-        """
-        idle = []
-        for pool in self.pools:
-            spare = max(0, pool.lane.ready - pool.lane.outstanding)
-            idle += [(env.used_ns, env.serial, pool, env) for env in repair.idle_environments(pool.lane)[:spare]]
-        idle.sort(key=lambda entry: entry[:2])
-        for _, _, pool, environment in idle[:count]:
-            self.retire(pool, environment)
-        return min(count, len(idle))
+    def keep_house(self) -> int:
+        """See `Upkeep.keep_house`."""
+        return self.upkeep.keep_house(self.pools)
 
     def abandon(self, error: BaseException) -> None:
         """The engine closes: whoever still waits gets this exception."""

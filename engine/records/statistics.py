@@ -20,12 +20,13 @@ class BillTable:
     total: BillLine
 
 
-def version_statistics(meter: Meter, lane: Lane | None) -> dict[str, Any]:
+def version_statistics(meter: Meter, lane: Lane | None, prewarms: tuple[int, int]) -> dict[str, Any]:
     """One version of a function.
 
     invocations, errors (timeouts among them), timeouts, throttles, cold_starts, warm_starts, billed_ms: since the
     engine opened. duration_ms, init_ms, wait_ms (from accepted to taken): count, mean, p50, p90, p99, p99.9, max.
-    concurrency: accepted and not answered now. environments: ready and starting now.
+    concurrency: accepted and not answered now. environments: ready and starting now. prewarms: environments started
+    ahead of need, and those of them that were used.
     """
     return {
         "invocations": meter.invocations,
@@ -43,6 +44,7 @@ def version_statistics(meter: Meter, lane: Lane | None) -> dict[str, Any]:
             "ready": 0 if lane is None else lane.ready,
             "starting": 0 if lane is None else lane.starting,
         },
+        "prewarms": {"started": prewarms[0], "used": prewarms[1]},
     }
 
 
