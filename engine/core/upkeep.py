@@ -135,6 +135,8 @@ class Upkeep:
         idle_ns = now_ns - busy_ns
         if not windows.holds(idle_ns):
             self._retire_all(pool, kept, idle)
+            if idle and idle_ns >= windows.end_ns:
+                self._forget_uses(pool, kept)
         elif pool.lane.ready + pool.lane.starting == 0 and kept.prewarmed_for_ns != busy_ns:
             if self._starts_in_hand():
                 return HOUSEKEEPING_NS
@@ -146,7 +148,10 @@ class Upkeep:
     def _retire_old(self, pool: Pool, kept: Kept, idle: list[Environment], keep_alive_ns: int, now_ns: int) -> int:
         """By the last use of each: what a burst left behind goes while the function goes on."""
         left = [(environment.used_ns + keep_alive_ns - now_ns, environment) for environment in idle]
-        self._retire_all(pool, kept, [environment for left_ns, environment in left if left_ns <= 0])
+        old = [environment for left_ns, environment in left if left_ns <= 0]
+        self._retire_all(pool, kept, old)
+        if old:
+            self._forget_uses(pool, kept)
         return min((left_ns for left_ns, _ in left if left_ns > 0), default=REST_NS)
 
     def _retire_all(self, pool: Pool, kept: Kept, going: list[Environment]) -> None:
@@ -155,7 +160,10 @@ class Upkeep:
             if environment is kept.prewarmed:
                 kept.prewarmed = None
             self._hands.retire(pool, environment)
-        if going and not any(env is not None and env.state not in ENDING for env in pool.lane.environments):
+
+    def _forget_uses(self, pool: Pool, kept: Kept) -> None:
+        """After an environment went for good: where it was the last, its function's uses count no more."""
+        if not any(env is not None and env.state not in ENDING for env in pool.lane.environments):
             kept.activity.restart()
 
     def _idle(self, pool: Pool) -> list[Environment]:
@@ -223,7 +231,9 @@ class Upkeep:
         going = victims(self._eviction, candidates, self._clock.monotonic_ns(), count=count, memory_mb=memory_mb)
         for candidate in going:
             pool, environment = found[candidate.key, candidate.serial]
-            self._retire_all(pool, self.look(pool), [environment])
+            kept = self.look(pool)
+            self._retire_all(pool, kept, [environment])
+            self._forget_uses(pool, kept)
         self.evictions += len(going)
         return sum(candidate.memory_mb for candidate in going)
 

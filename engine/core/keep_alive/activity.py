@@ -39,5 +39,5 @@ class Activity:
         return Arrivals(None if before_ns is None else now_ns - before_ns, came - 1)
 
     def restart(self) -> None:
-        """The function has no environment any more: its frequency begins again, as greedy-dual has it."""
+        """The function has no environment any more, and none is planned: greedy-dual counts its uses from here on."""
         self.frequency = 0

@@ -16,9 +16,7 @@ Where this differs from the paper, or the paper gives no number:
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections import OrderedDict, deque
-from itertools import accumulate
 from statistics import median
 from typing import Final
 
@@ -38,13 +36,39 @@ FUNCTIONS_MAX: Final = 10_000  # about 1 KiB each; at the bound the one that was
 LOOK_EVERY_NS: Final = 1_000_000_000  # to within a second, where bins are minutes
 
 
+class Percentile:
+    """The bin in which a percentile lies, followed as counts grow: it moves seldom, and not far."""
+
+    __slots__ = ("_below", "_percent", "_place")
+
+    def __init__(self, percent: int) -> None:
+        self._percent = percent
+        self._place = self._below = 0
+
+    def added(self, place: int, count: int) -> None:
+        if place < self._place:
+            self._below += count
+
+    def bin(self, counts: array[int], total: int) -> int:
+        """The first bin up to whose end lies at least that share of `total`, which is above 0."""
+        rank = -(-total * self._percent // 100)
+        while self._below >= rank:
+            self._place -= 1
+            self._below -= counts[self._place]
+        while self._below + counts[self._place] < rank:
+            self._below += counts[self._place]
+            self._place += 1
+        return self._place
+
+
 class IdleTimes:
     """What is known of one function."""
 
-    __slots__ = ("beyond", "bin_ns", "counts", "rare", "squares", "total", "windows")
+    __slots__ = ("beyond", "bin_ns", "counts", "head", "rare", "squares", "tail", "total", "windows")
 
     def __init__(self, bin_ns: int, bins: int) -> None:
         self.bin_ns = bin_ns
+        self.head, self.tail = Percentile(HEAD_PERCENT), Percentile(TAIL_PERCENT)
         self.counts = array("I", bytes(4 * bins))
         self.total = self.squares = self.beyond = 0
         self.rare: deque[int] = deque(maxlen=RARE_MOST)
@@ -61,6 +85,8 @@ class IdleTimes:
             self.counts[place] = before + count
             self.total += count
             self.squares += (2 * before + count) * count
+            self.head.added(place, count)
+            self.tail.added(place, count)
         if self.total + self.beyond >= SAMPLES_MOST:
             self._halve()
 
@@ -69,6 +95,7 @@ class IdleTimes:
             self.counts[place] = count // 2
         self.total, self.squares = sum(self.counts), sum(count * count for count in self.counts)
         self.beyond //= 2
+        self.head, self.tail = Percentile(HEAD_PERCENT), Percentile(TAIL_PERCENT)
 
     def learned(self) -> Windows | None:
         """What the paper's rules make of it; None where they say nothing."""
@@ -76,9 +103,7 @@ class IdleTimes:
             return self._rarely()
         if self.total + self.beyond < SAMPLES_LEAST or not self._tells():
             return None
-        sums = list(accumulate(self.counts))
-        head = bisect_left(sums, -(-self.total * HEAD_PERCENT // 100))
-        tail = bisect_left(sums, -(-self.total * TAIL_PERCENT // 100)) + 1
+        head, tail = self.head.bin(self.counts, self.total), self.tail.bin(self.counts, self.total) + 1
         prewarm_ns = head * self.bin_ns * (100 - MARGIN_PERCENT) // 100
         return Windows(prewarm_ns, tail * self.bin_ns * (100 + MARGIN_PERCENT) // 100 - prewarm_ns)
 
