@@ -73,12 +73,17 @@ class Upkeep:
     # --- what is seen -------------------------------------------------------------------------------------------------
 
     def look(self, pool: Pool) -> Kept:
-        """Learn from what came to a pool since the last look."""
+        """Learn from what came to a pool since the last look.
+
+        One that is superseded counts into its successor's meter, and takes nothing new: there is nothing to learn.
+        """
         key, lane = key_of(pool), pool.lane
-        accepted = lane.meter.invocations + lane.outstanding
         kept = self._kept.get(key)
         if kept is None:
             kept = self._kept[key] = Kept()
+        if pool.superseded:
+            return kept
+        accepted = lane.meter.invocations + lane.outstanding
         came = kept.activity.look(accepted, lane.outstanding, self._clock.monotonic_ns())
         if came is not None:
             self._note_use(kept)
@@ -123,7 +128,8 @@ class Upkeep:
         now_ns = self._clock.monotonic_ns()
         due_ns = self.look_every_ns if any(pool.lane.active for pool in pools) else REST_NS
         for pool in pools:
-            due_ns = min(due_ns, self._look_over(pool, pools, now_ns))
+            if not pool.superseded:  # such a one is on its way out already
+                due_ns = min(due_ns, self._look_over(pool, pools, now_ns))
         return max(due_ns, HOUSEKEEPING_NS)
 
     def _look_over(self, pool: Pool, pools: list[Pool], now_ns: int) -> int:
@@ -182,7 +188,7 @@ class Upkeep:
         An init that failed is done again within the next invocation, so there is nothing to do ahead of that.
         """
         lane, memory_mb = pool.lane, pool.configuration.memory_mb
-        if pool.late_init or pool.superseded or lane.closed or lane.poisoned or lane.quota.limit == 0:
+        if pool.late_init or lane.closed or lane.poisoned or lane.quota.limit == 0:
             return
         over = self._budget_mb is not None and self.held_mb(pools) + memory_mb > self._budget_mb
         if over or self._hands.is_short():

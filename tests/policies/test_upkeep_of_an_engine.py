@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -68,6 +70,54 @@ def test_what_was_started_ahead_of_need_in_vain_goes_and_is_not_started_again(
     assert function().start == "cold"
 
 
+def test_what_was_started_ahead_of_need_and_died_is_not_started_again(
+    open_door: Open, deploy: Deploy, house: Keeps
+) -> None:
+    door = open_door(**HISTOGRAM)
+    kept, function = house(door), deploy(door, "periodic")
+    learned(door, function, kept)
+    kept.put_forward(PERIOD_MINUTES)
+    kept.keep_until(lambda: function.stats()["environments"]["ready"] == 1)
+    for pid in function.pids():
+        os.kill(pid, signal.SIGKILL)
+    kept.keep_until(lambda: function.stats()["environments"]["ready"] == 0)
+    kept.keep()
+    assert function.stats()["prewarms"] == {"started": 1, "used": 0}
+
+
+def test_a_functions_uses_count_until_it_goes_for_good(open_door: Open, deploy: Deploy, house: Keeps) -> None:
+    """Greedy-dual would otherwise evict first what was started ahead of need."""
+    door = open_door(**HISTOGRAM)
+    kept, function = house(door), deploy(door, "periodic")
+    learned(door, function, kept)
+    activity = kept.upkeep._kept["periodic", "$LATEST"].activity
+    assert activity.frequency == 6
+    kept.put_forward(PERIOD_MINUTES)
+    kept.keep_until(lambda: function.stats()["environments"]["ready"] == 1)
+    assert activity.frequency == 6
+    kept.put_forward(3)
+    kept.keep()
+    assert activity.frequency == 0
+
+
+def test_what_runs_on_old_code_is_not_taken_for_arrivals(
+    open_door: Open, deploy: Deploy, house: Keeps, gate: Gate
+) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        door = open_door(**HISTOGRAM)
+        kept, function = house(door), deploy(door, "waits", "waits")
+        call = threads.submit(function, {"gate": gate.path})
+        gate.wait_entered()
+        door.update_function_configuration("waits", handler="handlers.tells_its_pid")
+        function()
+        for _ in range(10):
+            kept.look()
+        gate.open()
+        assert call.result().function_error is None
+        kept.look()
+    assert kept.upkeep._kept["waits", "$LATEST"].activity.frequency <= 3
+
+
 @pytest.mark.parametrize("why", ["memory is short", "the budget is used up", "reserved concurrency is 0"])
 def test_nothing_is_started_ahead_of_need_where_it_must_not(
     open_door: Open, deploy: Deploy, house: Keeps, why: str
@@ -124,6 +174,7 @@ def test_when_memory_is_short_the_order_says_who_makes_room(
         kept.memory.short = True
         assert functions["newcomer"]().start == "cold"
         wait_gone()
+        assert kept.upkeep._kept[goes, "$LATEST"].activity.frequency == 0
         kept.memory.short = False
     assert functions[stays]().start == "warm"
     assert functions[goes]().start == "cold"
