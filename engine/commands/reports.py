@@ -10,8 +10,8 @@ import click
 
 from ..client.blocking import Client
 from ..records.export import Format, export_segments
-from ..sync import Engine
 from ..settings import default_data_dir
+from ..sync import Engine
 from ..wire.values import as_map
 from .service import Service, as_json_option, on_service, told_errors
 from .show import print_event, print_json, print_table

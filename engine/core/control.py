@@ -167,6 +167,7 @@ class Control:
             self._changed(change)
             self.dispatch.forget(name, qualifier)
             self.provisioned.refresh_function(name)
+            self._supervisor.upkeep.forget(name, qualifier)
 
         self._charge()
         return finish
@@ -274,6 +275,7 @@ class Control:
             (pool.lane.name, pool.lane.version): pool.lane for pool in self._supervisor.pools if not pool.superseded
         }
         functions: dict[str, Any] = {}
+        upkeep = self._supervisor.upkeep
         for function in (
             [wanted] if wanted is not None else [each.function_name for each in self.catalog.list_functions()]
         ):
@@ -282,12 +284,14 @@ class Control:
                 key = function, configuration.version
                 meter, _ = self.dispatch.books.get(key, (self._unused, None))
                 versions["versions"][configuration.version] = version_statistics(
-                    meter, lanes.get(key), self.provisioned.statistics(*key)
+                    meter, lanes.get(key), upkeep.prewarms(key), self.provisioned.statistics(*key)
                 )
         return {
             "functions": functions,
             "environments": sum(lane.ready + lane.starting for lane in lanes.values()),
+            "environments_memory_mb": upkeep.held_mb(self._supervisor.pools),
             "environment_deaths": self._supervisor.deaths,
+            "evictions": upkeep.evictions,
             "limits": [line._asdict() for line in self._supervisor.enforcement()],
         }
 

@@ -16,6 +16,7 @@ from .._ext.environment import Environment
 from .._ext.lane import Lane
 from .._ext.result import uuid_text
 from .._ext.scheduler import Scheduler
+from ..clock import Clock, HostClock
 from ..config import ENVIRONMENTS_MAX
 from ..errors import EngineError, ServiceException
 from ..records import report, streams
@@ -26,13 +27,14 @@ from ..states import Event, State, step
 from . import outcomes
 from .births import Births, release
 from .cpu_demand import INTERVAL_NS
+from .keep_alive.contract import Eviction, KeepAlive
 from .memory import HostMemory
 from .pools import PROVISIONED, Pool, is_provisioned
 from .quarters import Quarters
 from .scaling import LEAST_CPU_SHARE, Load, Scaling, environments_to_start
+from .upkeep import Hands, Upkeep
 
 SPAWN_RETRIES = 3
-HOUSEKEEPING_NS = 50_000_000  # between two looks at idle environments, at least
 MEMORY_TICKS = 10  # how many ticks lie between two looks at an environment's memory
 
 Later = Callable[..., object]
@@ -50,13 +52,20 @@ class Supervisor:
         scaling: Scaling,
         cpus: int,
         memory: HostMemory,
+        keep_alive: KeepAlive,
+        eviction: Eviction,
+        memory_budget_mb: int | None = None,
+        clock: Clock | None = None,
     ) -> None:
+        """`clock` is what idle times are measured by, for the policy; deadlines are kept by the host's own."""
         self._scheduler = scheduler
         self._mechanism = mechanism
         self._later = later
         self._scaling: Scaling = scaling
         self._cpus = cpus
         self._memory = memory
+        hands = Hands(self.start, self.retire, lambda: self._memory.is_short())
+        self.upkeep = Upkeep(keep_alive, eviction, hands, memory_budget_mb=memory_budget_mb, clock=clock or HostClock())
         self._pools: dict[Lane, Pool] = {}
         self._quarters = Quarters()
         self.births = Births(mechanism, self._quarters, on_ended=self._ended, on_failed=self._give_up)
@@ -125,10 +134,7 @@ class Supervisor:
             ceiling=min(ENVIRONMENTS_MAX, max(1, lane.quota.most)),
         )
         wanted = environments_to_start(load, self._scaling)
-        if wanted and self._memory.is_short():
-            self.retire_least_used(wanted)
-            wanted = 1 if lane.ready + lane.starting == 0 else 0
-        for _ in range(wanted):
+        for _ in range(self.upkeep.make_room(pool, wanted, self.pools) if wanted else 0):
             self.start(pool)
 
     def _cpu_share(self, pool: Pool, longest_ns: int, now_ns: int) -> float:
@@ -163,7 +169,7 @@ class Supervisor:
             self._give_up(pool, environment, str(error))
         return environment
 
-    # --- what became of them --------------------------------------------------------------------------------------------
+    # --- what became of them ------------------------------------------------------------------------------------------
 
     def _give_up(self, pool: Pool, environment: Environment, error: str) -> None:
         """An environment could not be started. After `SPAWN_RETRIES` in a row whoever waits for one is told."""
@@ -340,6 +346,7 @@ class Supervisor:
     def _tend(self, pool: Pool, now_ns: int) -> None:
         lane = pool.lane
         repair.freeze_idle(lane)
+        self.upkeep.look(pool)
         if lane.outstanding == 0 and lane.starting == 0:
             self._quieten(pool)
             return
@@ -374,32 +381,11 @@ class Supervisor:
             repair.pump_logs(pool.lane)
             repair.trim(pool.lane)
             self._scheduler.rest(pool.lane)
+            self.upkeep.trim(self.pools)
 
-    def retire_idle(self, now_ns: int, keep_alive_ns: int) -> int:
-        """Retire what has been idle for that long. Returns when the next one may be due, in nanoseconds from now."""
-        soonest = keep_alive_ns
-        for pool in self.pools:
-            for environment in _idle_on_demand(pool):
-                left = environment.used_ns + keep_alive_ns - now_ns
-                if left <= 0:
-                    self.retire(pool, environment)
-                else:
-                    soonest = min(soonest, left)
-        return max(soonest, HOUSEKEEPING_NS)
-
-    def retire_least_used(self, count: int) -> int:
-        """Memory is short: retire the least recently used idle environments of all functions. How many it found.
-
-        Those that a function's own invocations are about to take are not idle for long: they stay.
-        """
-        idle = []
-        for pool in self.pools:
-            spare = max(0, pool.lane.ready - pool.lane.outstanding)
-            idle += [(env.used_ns, env.serial, pool, env) for env in _idle_on_demand(pool)[:spare]]
-        idle.sort(key=lambda entry: entry[:2])
-        for _, _, pool, environment in idle[:count]:
-            self.retire(pool, environment)
-        return min(count, len(idle))
+    def keep_house(self) -> int:
+        """See `Upkeep.keep_house`."""
+        return self.upkeep.keep_house(self.pools)
 
     def abandon(self, error: BaseException) -> None:
         """The engine closes: whoever still waits gets this exception."""
@@ -413,11 +399,6 @@ class Supervisor:
         for pool in self.pools:
             pool.lane.close()
         self._pools.clear()
-
-
-def _idle_on_demand(pool: Pool) -> list[Environment]:
-    """What may be retired for being idle, least recently used first."""
-    return [environment for environment in repair.idle_environments(pool.lane) if not is_provisioned(environment)]
 
 
 def _peak_memory_kb(pid: int) -> int:
