@@ -1,7 +1,7 @@
 """Process images: a process writes its memory into a file, and a sibling goes on from there in its place.
 
-Both are forked, by whomever, from one process that imported this module: the zygote. What an image is stands in image.h.
-Descriptors, children and /tmp are no part of it: see engine/worker/snapshot.py.
+Both are forked, by whomever, from one process that imported this module: the zygote. What an image is stands in
+image.h. Descriptors, children and /tmp are no part of it: see engine/worker/snapshot.py.
 """
 
 import os
@@ -19,6 +19,7 @@ cdef extern from *:
     #if IMAGE_SUPPORTED
     #include "engine/_ext/image_capture.h"
     #include "engine/_ext/image_restore.h"
+    #include "engine/_ext/image_libraries.h"
     #else
     typedef struct { int unused; } identity_t;
     typedef struct { uint64_t place, bytes, message_bytes; char message[1]; } leave_t;
@@ -30,6 +31,8 @@ cdef extern from *:
     static int restore_image(int fd, const char *text, uint64_t n, const identity_t *by, failure_t *why) {
         return fail(why, ENOTSUP, "process images are made for x86-64 Linux only");
     }
+    static void stir_openssl_pools(const char *entropy, int length) {}
+    static int fork_and_end(void) { return 0; }
     static int read_statistics(int fd, header_t *to, failure_t *why) {
         return fail(why, ENOTSUP, "process images are made for x86-64 Linux only");
     }
@@ -50,6 +53,8 @@ cdef extern from *:
     long capture_image(int, const char*, const identity_t*, failure_t*)
     int restore_image(int, const char*, uint64_t, const identity_t*, failure_t*)
     int read_statistics(int, header_t*, failure_t*)
+    void stir_openssl_pools(const char*, int)
+    int fork_and_end() nogil
     int munmap(void*, size_t)
     void PyOS_BeforeFork()
     void PyOS_AfterFork_Parent()
@@ -72,9 +77,10 @@ def capture(int image_fd, str own_folder="/tmp/") -> "bytes | None":
     """Write this process's memory into an empty file. Returns None here, and in each process that is restored from the
     image the message that `restore` was given.
 
-    The process has one thread, the one the zygote was forked on, and no writable shared memory: OSError says which of it
-    stands in the way, and the process goes on. `os.register_at_fork` hooks run as they do around a fork: the restored
-    process is the child. Files mapped from below `own_folder` are kept in the image, as each environment has its own.
+    The process has one thread, the one the zygote was forked on, and no writable shared memory: OSError says which of
+    it stands in the way, and the process goes on. `os.register_at_fork` hooks run as they do around a fork: the
+    restored process is the child. Files mapped from below `own_folder` are kept in the image, as each environment has
+    its own.
     """
     global is_restored
     cdef bytes folder = os.fsencode(own_folder)
@@ -121,3 +127,17 @@ def statistics(int image_fd) -> dict:
         raise _error(&failure)
     return {"image_bytes": header.image_bytes, "data_bytes": header.data_bytes, "pieces": header.pieces,
             "files": header.files}
+
+
+def prepare_libraries() -> None:
+    """Run what C libraries registered with pthread_atfork, as a fork does, and no hook of Python's. Raises OSError."""
+    cdef int failed
+    with nogil:
+        failed = fork_and_end()
+    if failed:
+        raise OSError(failed, "a fork for the libraries' hooks failed: " + os.strerror(failed))
+
+
+def stir_openssl(bytes entropy not None) -> None:
+    """Add `entropy` to every OpenSSL that is loaded as a library, whoever brought it."""
+    stir_openssl_pools(PyBytes_AS_STRING(entropy), <int>len(entropy))
