@@ -88,15 +88,16 @@ def obstacles(own_fds: Container[int] = ()) -> list[str]:
 
 
 def _foreign_tasks() -> Iterator[str]:
-    """Threads that Python did not start."""
-    known = {str(thread.native_id) for thread in threading.enumerate()} | {str(os.getpid())}
+    """Threads that Python did not start. The main thread's `native_id` is the zygote's: fork leaves it as it was."""
+    known = {str(thread.native_id) for thread in threading.enumerate()}
+    known.add(os.path.basename(os.readlink("/proc/thread-self")))
     return (task for task in os.listdir("/proc/self/task") if task not in known)
 
 
 def _threads() -> Iterator[str]:
     why = "a snapshot holds the main thread only: start threads in the handler or in an after-restore hook"
     for thread in threading.enumerate():
-        if thread.native_id not in (os.getpid(), None):
+        if thread is not threading.main_thread():
             yield f"init left the thread {thread.name!r} running, and {why}"
     for task in _foreign_tasks():
         yield f"init left a thread of a C library running ({_text(f'/proc/self/task/{task}/comm')}), and {why}"

@@ -48,6 +48,7 @@
 #define MESSAGE_MAX (1u << 20)
 #define TABLE_MAX (PIECES_MAX * sizeof(piece_t) + FILES_MAX * sizeof(file_t) + NAMES_MAX)
 #define SIGNALS 64
+#define THREAD_ENDS_MS 100
 #define NO_FILE 0xffffffffu
 
 enum { FROM_IMAGE = 1, FROM_FILE, ZERO, ON_STACK, KERNEL };
@@ -177,10 +178,16 @@ static int identify(identity_t *identity_ptr) {
     return getrandom(identity_ptr->token, sizeof identity_ptr->token, 0) == (ssize_t)sizeof identity_ptr->token ? 0 : -1;
 }
 
-/* Whether this process has one thread, and is on the one that the zygote had. */
+/* Whether this process has one thread, and is on the one that the zygote had. A thread that was joined is not quite gone
+ * yet, so others are given a moment. */
 static int stands_alone(const identity_t *identity_ptr, failure_t *failure_ptr) {
     struct stat task;
-    if (stat("/proc/self/task", &task)) return fail(failure_ptr, errno, "/proc/self/task cannot be looked at");
+    int failed = stat("/proc/self/task", &task);
+    for (int waited_ms = 0; !failed && task.st_nlink != 3 && waited_ms < THREAD_ENDS_MS; waited_ms++) {
+        usleep(1000);
+        failed = stat("/proc/self/task", &task);
+    }
+    if (failed) return fail(failure_ptr, errno, "/proc/self/task cannot be looked at");
     if (task.st_nlink != 3)
         return fail(failure_ptr, EBUSY, "the process has %lu threads, and an image holds one", (long)task.st_nlink - 2);
     if (!identity_ptr->tid_offset)

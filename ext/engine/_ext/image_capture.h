@@ -116,9 +116,10 @@ static int is_zero(uint64_t page) {
     return 1;
 }
 
-/* Which of the `count` pages from `page` on hold memory: 1 where it cannot be told. */
-static void look_up_pages(writer_t *w, uint64_t page, uint32_t count, uint64_t *entries) {
-    if (w->page_map_fd < 0 || read_fully(w->page_map_fd, entries, count * 8, page / PAGE * 8))
+/* Which of the `count` pages from `page` on hold memory: all, where it cannot be told. A page of a file that nobody
+ * touched is not in the page map, but holds something. */
+static void look_up_pages(writer_t *w, const vma_t *vma_ptr, uint64_t page, uint32_t count, uint64_t *entries) {
+    if (vma_ptr->inode || w->page_map_fd < 0 || read_fully(w->page_map_fd, entries, count * 8, page / PAGE * 8))
         for (uint32_t i = 0; i < count; i++) entries[i] = ~0ull;
 }
 
@@ -132,7 +133,7 @@ static int write_anonymous(writer_t *w, const vma_t *vma_ptr) {
     for (uint64_t page = vma_ptr->start; page < vma_ptr->end && !failed;) {
         uint64_t left = (vma_ptr->end - page) / PAGE;
         uint32_t count = left > 512 ? 512 : (uint32_t)left;
-        look_up_pages(w, page, count, entries);
+        look_up_pages(w, vma_ptr, page, count, entries);
         for (uint32_t i = 0; i < count && !failed; i++, page += PAGE)
             if (entries[i] >> 62 && !is_zero(page)) failed = add_dirty(w, &runs, page);
     }

@@ -122,7 +122,7 @@ static int read_table(restorer_t *r) {
     uint64_t after = PAGE;
     if (header_ptr->pieces > PIECES_MAX || header_ptr->files > FILES_MAX || header_ptr->names_bytes > NAMES_MAX
         || !header_ptr->names_bytes || header_ptr->table_offset > header_ptr->image_bytes
-        || header_ptr->image_bytes - header_ptr->table_offset != bytes
+        || header_ptr->image_bytes - header_ptr->table_offset != bytes || header_ptr->stack_protection > 7
         || read_fully(r->image_fd, r->table, bytes, header_ptr->table_offset) || r->table[bytes - 1])
         return fail(r->failure_ptr, EINVAL, "the image's table cannot be read");
     for (uint32_t i = 0; i < header_ptr->pieces; i++) {
