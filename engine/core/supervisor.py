@@ -16,7 +16,7 @@ from .._ext.environment import Environment
 from .._ext.lane import Lane
 from .._ext.result import uuid_text
 from .._ext.scheduler import Scheduler
-from ..config import ENVIRONMENTS_MAX
+from ..config import ENVIRONMENTS_MAX, INIT_TIMEOUT_S
 from ..errors import EngineError, ServiceException
 from ..records import report, streams
 from ..sandbox import choose
@@ -357,7 +357,8 @@ class Supervisor:
             self.kill(environment)
 
     def _check_init(self, pool: Pool, environment: Environment, now_ns: int) -> None:
-        over = now_ns - environment.spawned_ns > pool.init_limit_s(environment) * 1_000_000_000
+        limit_s = pool.init_ahead_limit_s if is_provisioned(environment) else INIT_TIMEOUT_S
+        over = now_ns - environment.spawned_ns > limit_s * 1_000_000_000
         if over and environment.state is State.STARTING and not environment.init_seen:
             self._note_init(pool, environment, "timeout", None)
             self.kill(environment)

@@ -185,7 +185,7 @@ def test_an_init_that_fails_is_not_tried_again_once_nobody_asks(open_door: Open,
 def test_an_init_may_take_longer_than_one_that_somebody_waits_for(
     open_door: Open, publish: Publish, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.core.pools.INIT_TIMEOUT_S", 0)
+    monkeypatch.setattr("engine.core.supervisor.INIT_TIMEOUT_S", 0)
     door = open_door()
     version = publish(door, environment={"INIT_GATE": gate.path})
     door.put_provisioned_concurrency_config("f", "1", 1)
@@ -194,6 +194,16 @@ def test_an_init_may_take_longer_than_one_that_somebody_waits_for(
     version.once_told(lambda _: door.inside._supervisor._ticks > before + 3)
     gate.open()
     assert version.once("READY").available_provisioned_concurrent_executions == 1
+
+
+def test_an_init_over_its_own_limit_is_ended_and_counts_as_failed(
+    open_door: Open, publish: Publish, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.core.pools.INIT_AHEAD_TIMEOUT_S", 0)
+    version = publish(open_door(), environment={"INIT_GATE": gate.path}, timeout_s=1)
+    version.door.put_provisioned_concurrency_config("f", "1", 1)
+    assert version.once("FAILED").status_reason == "FUNCTION_ERROR_INIT_FAILURE"
+    assert sum("Status: timeout" in line for line in version.log()) >= 3
 
 
 def test_a_caller_does_not_wait_for_an_init_that_takes_too_long(
