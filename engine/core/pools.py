@@ -54,10 +54,9 @@ class Pool:
         """What one environment may use once its init is over; until then no CPU quota applies."""
         return Limits(self.configuration.memory_mb, None, PROCESSES_MAX)
 
-    def init_limit_s(self, environment: Environment) -> int:
-        """How long its init may take."""
-        if not is_provisioned(environment):
-            return INIT_TIMEOUT_S
+    @property
+    def init_ahead_limit_s(self) -> int:
+        """How long an init may take that nobody waits for."""
         return max(INIT_AHEAD_TIMEOUT_S, self.configuration.timeout_s)
 
     def starting_soon(self, now_ns: int) -> int:

@@ -17,7 +17,7 @@ from .._ext.lane import Lane
 from .._ext.result import uuid_text
 from .._ext.scheduler import Scheduler
 from ..clock import Clock, HostClock
-from ..config import ENVIRONMENTS_MAX
+from ..config import ENVIRONMENTS_MAX, INIT_TIMEOUT_S
 from ..errors import EngineError, ServiceException
 from ..records import report, streams
 from ..sandbox import choose
@@ -396,8 +396,10 @@ class Supervisor:
             self.kill(environment)
 
     def _check_init(self, pool: Pool, environment: Environment, now_ns: int) -> None:
-        over = now_ns - environment.spawned_ns > pool.init_limit_s(environment) * 1_000_000_000
-        if over and environment.state is State.STARTING and not environment.init_seen and self.births.knows(environment):
+        limit_s = pool.init_ahead_limit_s if is_provisioned(environment) else INIT_TIMEOUT_S
+        over = now_ns - environment.spawned_ns > limit_s * 1_000_000_000
+        begun = self.births.knows(environment) and environment.state is State.STARTING
+        if over and begun and not environment.init_seen:
             self._note_init(pool, environment, "timeout", None)
             self.kill(environment)
 
