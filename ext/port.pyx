@@ -116,6 +116,10 @@ cdef class Port:
         self.slot = -1
         self.gap_ns = HOT_GAP_NS
 
+    def leave(self) -> None:
+        """Give the place up: the region is mapped no more."""
+        self.mapping = None
+
     def init_ended(self, uint64_t start_ns, bint failed, str error_type="", uint64_t restored_ns=0) -> None:
         """Tell the core that init is over; the environment takes invocations from now on, or ends.
 

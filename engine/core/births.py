@@ -239,6 +239,8 @@ class Births:
                 blank.on_ended(KILLED if blank.status is None else blank.status, blank.failure)
             return
         del self._homes[environment]
+        if blank.own_pid < 0 and not blank.failure and blank.pid > 0:
+            blank.failure = f"a blank ended with wait status {blank.status} before it was one"
         if blank.failure and not blank.killed:
             self._on_failed(pool, environment, blank.failure)
         else:

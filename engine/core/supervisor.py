@@ -275,7 +275,6 @@ class Supervisor:
         environment.state = step(environment.state, Event.INIT_DONE)
         environment.cell.seal()
         environment.cell.set_cpu(pool.cpu_share)
-        self.births.refill()
         pool.retries = 0
         if not environment.late:
             pool.late_init = False
@@ -368,6 +367,7 @@ class Supervisor:
         self._ticks += 1
         for lane in list(self._scheduler.active):
             self._tend(self._pools[lane], now_ns)
+        self.births.refill()  # here, so that nobody's start waits for it
         self._scheduler.release_old()
         return bool(self._scheduler.active)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 ORDER_BYTES = 131_072  # an order holds 4 KB of variables and a few paths
 ORDER_FDS = 8
 FDS_MOST = 1 << 20
+FAILURE_BYTES = 4_000
 PURPOSES = {"environment": environment.run, "template": template.make, "copy": template.become}
 LEAST_KILLABLE = "-1000"  # of an oom_score_adj: the function goes first, its init never
 
@@ -65,26 +66,32 @@ def _wait_for_order(jail: Jail, worker: environment.Worker, control: socket.sock
     os.setsid()
     os.umask(0o022)
     try:
-        jail.make_ready()
-    except OSError as error:
+        given = _take_order(jail, worker, control)
+    except Exception as error:  # noqa: BLE001  # nobody else would ever hear of it
         return _failed(control.fileno(), error)
+    control.close()
+    if given is None:
+        return 0
+    order, fds = given
+    return PURPOSES[order["purpose"]](worker, order, fds)
+
+
+def _take_order(
+    jail: Jail, worker: environment.Worker, control: socket.socket
+) -> tuple[dict[str, Any], list[int]] | None:
+    """The order and its descriptors, once this process is ready to obey it; None when the engine is gone."""
+    jail.make_ready()
     worker.rehearse()
     control.send(b"B")
     message, fds, _, _ = socket.recv_fds(control, ORDER_BYTES, ORDER_FDS)
     if not message:
-        return 0
+        return None
     order = json.loads(message)
-    try:
-        made = _move_in(jail, order, fds)
-        if made is not None:
-            socket.send_fds(control, [b"N"], [made])
-            os.close(made)
-        if control.recv(1) != b"G":
-            return 0
-    except OSError as error:
-        return _failed(control.fileno(), error)
-    control.close()
-    return PURPOSES[order["purpose"]](worker, order, fds)
+    made = _move_in(jail, order, fds)
+    if made is not None:
+        socket.send_fds(control, [b"N"], [made])
+        os.close(made)
+    return (order, fds) if control.recv(1) == b"G" else None
 
 
 def _move_in(jail: Jail, order: dict[str, Any], fds: list[int]) -> int | None:
@@ -117,8 +124,8 @@ def _readable(jail: Jail, order: dict[str, Any]) -> list[str]:
     return [given["task_root"], runtime, *packages, *order["layers"], *jail.stdlib]
 
 
-def _failed(control: int, error: OSError) -> int:
-    os.write(control, b"F" + str(error).encode())
+def _failed(control: int, error: Exception) -> int:
+    os.write(control, b"F" + (str(error) if isinstance(error, OSError) else repr(error)).encode()[:FAILURE_BYTES])
     return 1
 
 

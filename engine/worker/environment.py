@@ -10,15 +10,17 @@ import atexit
 import fcntl
 import importlib
 import io
+import json
 import os
 import resource
+import socket
 import sys
 import time
 import traceback
 from itertools import pairwise
 from types import ModuleType
 
-from .._ext import port
+from .._ext import linux, port
 from ..records import report
 from . import context, faults, handler, logging_setup, marshal, output, snapshot, surroundings
 
@@ -50,15 +52,37 @@ class Worker:
     def rehearse(self) -> None:
         """Do once, with made-up values, what a start will do: the pages that it touches are this process's then."""
         names = ("function_name", "version", "log_group", "log_stream", "region", "task_root", "runtime_dir")
-        given: dict[str, Any] = {**dict.fromkeys(names, "rehearsal"), "memory_mb": 128}
-        variables = surroundings.environment_variables(**given, handler="rehearsal.handler", runtime="python3.11")
-        surroundings.apply(variables, list(sys.path))
+        given: dict[str, Any] = {name: f"rehearsal of {name}" for name in names}
+        given |= {
+            "memory_mb": 128,
+            "handler": "rehearsal.handler",
+            "runtime": "python3.11",
+            "user": {},
+            "credentials": {},
+        }
+        order = json.loads(json.dumps({"surroundings": given, "layers": [], "stdlib": list(sys.path), "arn": "x"}))
+        variables = surround(order)
+        self._rehearse_a_place(order, variables)
         space: dict[str, Any] = {}
         exec(compile(REHEARSED, "rehearsal.py", "exec"), space)
         for unmarshal, to_json in self.codecs.values():
             to_json(space["handler"](unmarshal(b'{"rehearsal": [1, 2.5, "x"]}'), None))
         importlib.import_module(REHEARSED_IMPORT)
         del sys.modules[REHEARSED_IMPORT]
+
+    def _rehearse_a_place(self, order: dict[str, Any], variables: dict[str, str]) -> None:
+        """Orders come with descriptors; a place is in a region."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        region = linux.create_region("rehearsal")
+        os.write(region, linux.HEAD)
+        socket.send_fds(ours, [json.dumps(order).encode()], [region, region, region])
+        _, fds, _, _ = socket.recv_fds(theirs, 65_536, len(order))
+        open_port(self, {**order, "index": 0, "timeout_ns": 0}, fds, variables)
+        self.place.leave()
+        for fd in (region, *fds):
+            os.close(fd)
+        ours.close()
+        theirs.close()
 
 
 def run(worker: Worker, order: dict[str, Any], fds: list[int]) -> int:
@@ -94,15 +118,21 @@ def settle_in(fds: list[int], log_fd: int) -> None:
 
 
 def enter(order: dict[str, Any]) -> dict[str, str]:
-    """Surround this process with what the function finds; its variables."""
+    """Go to the function's code, surrounded with what it finds there; its variables."""
+    variables = surround(order)
+    os.chdir(order["surroundings"]["task_root"])
+    sys.argv = ["/var/runtime/bootstrap.py", order["surroundings"]["handler"]]
+    return variables
+
+
+def surround(order: dict[str, Any]) -> dict[str, str]:
+    """Variables, time zone and import path; the variables."""
     given, layers = order["surroundings"], order["layers"]
     variables = surroundings.environment_variables(**given)
     path = surroundings.search_path(
         given["task_root"], layers, [given["runtime_dir"]], order["stdlib"], given["user"].get("PYTHONPATH")
     )
     surroundings.apply(variables, path)
-    os.chdir(given["task_root"])
-    sys.argv = ["/var/runtime/bootstrap.py", given["handler"]]
     return variables
 
 

@@ -8,6 +8,7 @@ does not hold is `snapshot.py`'s, and how it gets from one process into another 
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import os
 import sys
@@ -50,6 +51,8 @@ def make(worker: environment.Worker, order: dict[str, Any], fds: list[int]) -> i
         kept = snapshot.Kept.of_this_process(fds)
         tmp_bytes = snapshot.pack_tmp(TMP, tmp_fd, order["room"]["tmp_mb"] * MB)
         place.flush()
+        gc.collect()
+        gc.freeze()  # a collection in a copy would write to every page
         message = image.capture(image_fd)
     except snapshot.HookError as failed:
         place.fault(failed.error, "")
