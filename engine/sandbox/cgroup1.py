@@ -251,6 +251,10 @@ class Cgroup1:
         self._numbers = count()
         self._pool = CellPool(self._make)
 
+    @property
+    def thaw_after_death(self) -> Path | None:
+        return self._claim.directories.get("freezer")
+
     def prepare(self, cells: int) -> None:
         self._pool.prepare(cells)
 

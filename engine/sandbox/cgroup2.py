@@ -189,6 +189,10 @@ class Cgroup2:
         self._numbers = count()
         self._pool = CellPool(self._make)
 
+    @property
+    def thaw_after_death(self) -> None:
+        return None
+
     def prepare(self, cells: int) -> None:
         self._pool.prepare(cells)
 

@@ -26,6 +26,7 @@ from tenants import (
 )
 
 from engine.errors import EngineError
+from engine.sandbox.claim import thaw_below
 from engine.sandbox.contract import Cell, Limits, Mechanism
 from engine.sandbox.null import Null
 from engine.sandbox.polling import Polling
@@ -263,6 +264,19 @@ def test_a_kill_from_outside_holds_once_a_frozen_cell_is_thawed(mechanism: Mecha
     until(cell.frozen)
     os.kill(idle.pid, signal.SIGKILL)
     cell.thaw()
+    assert idle.wait() == -signal.SIGKILL
+    cell.release()
+
+
+@kernel_enforced
+def test_a_survivor_of_the_engine_can_let_the_frozen_die(mechanism: Mechanism, tenant: Start) -> None:
+    cell = mechanism.open_cell(LIMITS)
+    idle = tenant(cell, "wait()")
+    cell.freeze()
+    until(cell.frozen)
+    os.kill(idle.pid, signal.SIGKILL)
+    if mechanism.thaw_after_death is not None:
+        thaw_below(mechanism.thaw_after_death)
     assert idle.wait() == -signal.SIGKILL
     cell.release()
 
