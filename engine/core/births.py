@@ -73,7 +73,7 @@ class Births:
     def _greet(self) -> None:
         self._epoll.register(self.zygote.fileno(), select.EPOLLIN)
         try:
-            self.zygote.plan(self._plan or {})
+            self.zygote.plan(self._plan or {}, self._mechanism.thaw_after_death)
         except OSError:
             pass  # it has ended: `wait_ready`, or its closed socket, says so
 

@@ -51,9 +51,17 @@ class ZygoteLink:
         self._socket = ours
         self._pidfd = os.pidfd_open(self._process.pid)
 
-    def plan(self, plan: dict[str, Any]) -> None:
-        """Tell it what to put around environments: its first order. OSError when it has ended already."""
-        self._socket.send(json.dumps(plan).encode())
+    def plan(self, plan: dict[str, Any], frozen: Path | None) -> None:
+        """Tell it what to put around environments: its first order. OSError when it has ended already.
+
+        frozen: where the frozen must be thawed should this process be killed, for they do not die before.
+        """
+        fds = [] if frozen is None else [os.open(frozen, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
+        try:
+            socket.send_fds(self._socket, [json.dumps(plan).encode()], fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
 
     def wait_ready(self) -> Facts:
         """Block until it can fork. Raises WorkerStartError with what it said on stderr."""
