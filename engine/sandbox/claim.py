@@ -101,15 +101,6 @@ def remove_stale(files: ControlFiles, parent: Path) -> None:
             continue  # another engine is removing it too, or it is not ours to remove
 
 
-def thaw_below(place: Path) -> None:
-    """Thaw every cell of an engine that was killed, so that what was sent SIGKILL there dies. Never raises for one."""
-    for cell in _directories(place):
-        try:
-            _thaw(ControlFiles(), cell)
-        except OSError:
-            continue  # removed just now
-
-
 def _is_stale(directory: Path) -> bool:
     match = _NAME.fullmatch(directory.name)
     if match is None or Path("/proc", match[1]).exists():

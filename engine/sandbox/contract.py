@@ -145,7 +145,7 @@ class Mechanism(Protocol):
 
     @property
     def thaw_after_death(self) -> Path | None:
-        """Where a survivor has to `claim.thaw_below` should the engine be killed: on v1 what is frozen cannot die.
+        """Where a survivor has to `thaw_below` should the engine be killed: on v1 what is frozen cannot die.
 
         None where the kernel needs no such help. Without a survivor the next engine on this host does it.
         """

@@ -112,23 +112,13 @@ def _resident_kb() -> int:
         return int(counts.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1_024
 
 
-def _thaw_below(folder: int) -> None:
-    """The engine may have been killed: what is frozen dies only when it is thawed (cgroup v1)."""
-    for name in os.listdir(folder):
-        try:
-            state = os.open(f"{name}/freezer.state", os.O_WRONLY, dir_fd=folder)
-        except OSError:
-            continue  # no cell, or gone by now
-        os.write(state, b"THAWED")
-        os.close(state)
-
-
 def main() -> None:
     package_parent, control_fd, host_pid, *library_folders = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _preload(package_parent, library_folders)
     from engine.sandbox.available import build_jail
     from engine.sandbox.jail import Plan
+    from engine.sandbox.thaw import thaw_below
 
     zygote = Zygote(socket.socket(fileno=int(control_fd)), int(host_pid))
     plan, frozen, _, _ = socket.recv_fds(zygote.control, ORDER_BYTES, 1)
@@ -137,8 +127,8 @@ def main() -> None:
     jail = build_jail(Plan(**json.loads(plan)))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for what ends here: the kernel reaps it
     zygote.serve(jail)
-    for folder in frozen:
-        _thaw_below(folder)
+    for folder in frozen:  # the engine may have been killed
+        thaw_below(folder)
 
 
 if __name__ == "__main__":

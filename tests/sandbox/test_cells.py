@@ -26,10 +26,10 @@ from tenants import (
 )
 
 from engine.errors import EngineError
-from engine.sandbox.claim import thaw_below
 from engine.sandbox.contract import Cell, Limits, Mechanism
 from engine.sandbox.null import Null
 from engine.sandbox.polling import Polling
+from engine.sandbox.thaw import thaw_below
 
 Start = Callable[[Cell, str], Tenant]
 kernel_enforced = pytest.mark.parametrize(
@@ -276,7 +276,9 @@ def test_a_survivor_of_the_engine_can_let_the_frozen_die(mechanism: Mechanism, t
     until(cell.frozen)
     os.kill(idle.pid, signal.SIGKILL)
     if mechanism.thaw_after_death is not None:
-        thaw_below(mechanism.thaw_after_death)
+        folder = os.open(mechanism.thaw_after_death, os.O_RDONLY)
+        thaw_below(folder)
+        os.close(folder)
     assert idle.wait() == -signal.SIGKILL
     cell.release()
 
