@@ -1,6 +1,7 @@
 """`python -m benchmarks [pools]`: this engine beside process pools; `… peers`: beside servers and runtimes.
 
-`… soak`: the service for minutes at full rate; `… scale`: with a thousand functions.
+`… soak`: the service for minutes at full rate; `… scale`: with a thousand functions; `… cold`: cold starts;
+`… limits`: what CPU and memory limits give and take.
 """
 
 from __future__ import annotations
@@ -113,6 +114,24 @@ def scale_command(json_to: str | None, smoke: bool) -> None:
         _write(json_to, json.dumps(as_json(scaled, machine, settings), indent=2))
     show(scaled, settings, machine, _console(json_to))
     _exit(verdicts(scaled, settings), smoke)
+
+
+@main.command(name="cold")
+@click.option("--smoke", is_flag=True, help="A handful of starts: shows that everything runs, not how fast.")
+@click.option("--json", "json_to", metavar="FILE|-", help="Write the whole outcome as JSON; - is for stdout.")
+def cold_command(json_to: str | None, smoke: bool) -> None:
+    """Cold starts beside starting an interpreter. Exits with 1 where a target is missed."""
+    source_tree.prefer_built_engine()
+    from .cold import as_json, cold, show, verdicts
+    from .cold_rounds import SMOKE, Settings
+    from .stamp import stamp
+
+    machine, settings = stamp(), SMOKE if smoke else Settings()
+    rows = cold(settings, _say)
+    if json_to:
+        _write(json_to, json.dumps(as_json(rows, machine, settings), indent=2))
+    show(rows, machine, _console(json_to))
+    _exit(verdicts(rows), smoke)
 
 
 def _exit(verdicts: list[Verdict], smoke: bool) -> None:
