@@ -2,6 +2,12 @@
 
 `… soak`: the service for minutes at full rate; `… scale`: with a thousand functions; `… cold`: cold starts;
 `… limits`: what CPU and memory limits give and take.
+
+
+`… soak`: the service for minutes at full rate; `… scale`: with a thousand functions; `… policies`: keep-alive policies
+over a day in virtual time.
+
+
 """
 
 from __future__ import annotations
@@ -140,6 +146,23 @@ def cold_command(json_to: str | None, smoke: bool, breakdown: bool) -> None:
     _exit(verdicts(rows), smoke)
 
 
+@main.command(name="limits")
+@click.option("--smoke", is_flag=True, help="A moment of each: shows that everything runs.")
+@click.option("--json", "json_to", metavar="FILE|-", help="Write the whole outcome as JSON; - is for stdout.")
+def limits_command(json_to: str | None, smoke: bool) -> None:
+    """CPU that functions get and are due, memory at its limit and over it. Exits with 1 where a limit does not hold."""
+    source_tree.prefer_built_engine()
+    from .limits import SMOKE, Settings, as_json, limited, show, verdicts
+    from .stamp import stamp
+
+    machine, settings = stamp(), SMOKE if smoke else Settings()
+    outcome = limited(settings, _say)
+    if json_to:
+        _write(json_to, json.dumps(as_json(outcome, machine, settings), indent=2))
+    show(outcome, machine, _console(json_to))
+    _exit(verdicts(outcome), smoke)
+
+
 def _break_down(settings: Settings, machine: Stamp, json_to: str | None) -> None:
     import uvloop
 
@@ -149,6 +172,32 @@ def _break_down(settings: Settings, machine: Stamp, json_to: str | None) -> None
     if json_to:
         _write(json_to, json.dumps(as_json(broken, machine), indent=2))
     show(broken, machine, _console(json_to))
+
+
+@main.command(name="policies", context_settings={"show_default": True})
+@click.option("--smoke", is_flag=True, help="Fifty functions: shows that everything runs.")
+@click.option("--json", "json_to", metavar="FILE|-", help="Write the whole outcome as JSON; - is for stdout.")
+@click.option("--memory-gb", type=click.FloatRange(0.125), help="Where it is bounded; else three quarters of fixed's.")
+@click.option("--seed", type=click.IntRange(0), default=1, help="Of the day, or of what a trace does not tell.")
+@click.option("--functions", type=click.IntRange(1, 100_000), default=2_000, help="Made up, or a trace's busiest.")
+@click.option("--trace", type=click.Path(exists=True, dir_okay=False), help="A day of Azure Functions 2019, CSV.")
+def policies_command(
+    trace: str | None, functions: int, seed: int, memory_gb: float | None, json_to: str | None, smoke: bool
+) -> None:
+    """Keep-alive policies and eviction: cold starts against memory held, in virtual time."""
+    source_tree.prefer_built_engine()
+    from .policies import SMOKE_FUNCTIONS, Settings, as_json, replay, show
+    from .stamp import stamp
+
+    machine = stamp()
+    settings = Settings(SMOKE_FUNCTIONS if smoke else functions, seed, trace, memory_gb)
+    try:
+        replayed = replay(settings, _say)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    if json_to:
+        _write(json_to, json.dumps(as_json(replayed, machine, settings), indent=2))
+    show(replayed, settings, machine, _console(json_to))
 
 
 def _exit(verdicts: list[Verdict], smoke: bool) -> None:

@@ -159,7 +159,7 @@ cdef class Lane:
     cdef int turn_away(self, object waiter, object error) except -1:
         """An accepted invocation will not run: its caller gets this exception."""
         self.outstanding -= 1
-        self.quota.used -= 1
+        self.quota.give_back()
         try:
             if waiter is not None:
                 waiter.set_exception(error)
@@ -283,11 +283,11 @@ cdef class Lane:
         result.start_code = WARM
         memcpy(result.raw_id, entry_ptr.request_id, 16)
         env.memory_kb = max(env.memory_kb, peak_kb(env, done_ns, memory_kb))
-        if env.served == 0:
+        if env.served == 0 or env.start_code == PROVISIONED:
             result.start_code = env.start_code
             if env.start_code == COLD:
                 result.init_ns = env.init_ns
-                meter.colds += 1
+        meter.starts[result.start_code] += 1
         env.served += 1
         result.max_memory_mb = min((<uint64_t>env.memory_kb + 1023) >> 10, <uint64_t>self.memory_mb)
         result.billed_ms = max(<int64_t>((result.duration_ns + result.init_ns + 999999) // 1000000), <int64_t>1)
@@ -325,7 +325,7 @@ cdef class Lane:
         if epoch == self.epoch and not entry_ptr.held:
             self.free_slot(index)
         self.outstanding -= 1
-        self.quota.used -= 1
+        self.quota.give_back()
         if env.company and self.outstanding == 0 and env.index >= 0:
             freeze(self, env)
         if waiter is not None:

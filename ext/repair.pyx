@@ -51,8 +51,13 @@ def retire(Lane lane, Environment env) -> None:
 
 def charge(Lane lane, Quota quota) -> None:
     """Count what is outstanding against another quota from now on."""
-    lane.quota.used -= lane.outstanding
-    quota.used += lane.outstanding
+    cdef int _i
+    for _i in range(lane.outstanding):
+        lane.quota.give_back()
+        if quota.used >= quota.limit and quota.beyond is not None:
+            quota.beyond.used += 1      # past its limit too: what was accepted is not taken back
+            quota.borrowed += 1
+        quota.used += 1
     lane.quota = quota
 
 

@@ -1,0 +1,97 @@
+"""What limits give and take: CPU by memory, alone and contended; memory, at the limit and over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from .comparison import Verdict
+from .figures import percentile
+from .limits_cpu import Share, shares
+from .limits_memory import MEMORY_MB, OVER, Filled, fill
+from .report import Stamp, show_stamp, targets_table
+
+OFF_ALLOWED: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How long each group spins, and how often memory is filled to its limit and over it."""
+
+    seconds: float = 5.0
+    fills: int = 200
+
+
+SMOKE: Final = Settings(0.2, 3)
+
+
+@dataclass(slots=True)
+class Limited:
+    shares: list[Share]
+    filled: Filled
+
+
+def limited(settings: Settings, say: Callable[[str], None]) -> Limited:
+    say("CPU")
+    got = shares(settings.seconds)
+    say("memory")
+    return Limited(got, fill(settings.fills))
+
+
+def verdicts(outcome: Limited) -> list[Verdict]:
+    return [*map(_share, outcome.shares), *_memory(outcome.filled)]
+
+
+def _share(share: Share) -> Verdict:
+    beside = list(share.beside)
+    beside.remove(share.memory_mb)
+    others = f" beside {' + '.join(f'{size:,}' for size in beside)} MB" if beside else ", alone"
+    measured = f"{share.got:.3f} of {share.due:.3f} CPUs due ({share.got / share.due:.1%})"
+    return Verdict(
+        f"CPU of {share.memory_mb:,} MB{others}", f"within {OFF_ALLOWED:.0%}", measured, share.off <= OFF_ALLOWED
+    )
+
+
+def _memory(filled: Filled) -> list[Verdict]:
+    times = filled.at_limit.total()
+    over = f"{OVER - 1:.0%} over it"
+    return [
+        _counted(f"{filled.filled_mb} MB more at a limit of {MEMORY_MB} MB lives", filled.at_limit, "answered", times),
+        _counted(f"{over} dies", filled.over_limit, "killed for memory", times),
+        _counted("another function goes on, warm", filled.bystander, "warm", times),
+        Verdict("environments that ended", f"{times}, each for its memory", str(filled.deaths), filled.deaths == times),
+    ]
+
+
+def _counted(what: str, counts: dict[str, int], hoped: str, times: int) -> Verdict:
+    measured = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    return Verdict(what, f"{times} of {times}", measured, counts.get(hoped) == times)
+
+
+def as_json(outcome: Limited, stamp: Stamp, settings: Settings) -> dict[str, Any]:
+    return {
+        "stamp": stamp,
+        "settings": asdict(settings),
+        "cpu": [asdict(share) for share in outcome.shares],
+        "memory": asdict(outcome.filled),
+        "targets": [asdict(verdict) for verdict in verdicts(outcome)],
+    }
+
+
+def show(outcome: Limited, stamp: Stamp, console: Console) -> None:
+    table = Table(title=f"a function of {MEMORY_MB} MB, request to answer, ms")
+    for heading in ("", "p50", "p99"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for what, samples in (
+        ("fills to the limit", outcome.filled.lived_ns),
+        ("is killed over it", outcome.filled.died_ns),
+    ):
+        if samples:
+            table.add_row(what, *(f"{percentile(samples, at) / 1e6:.1f}" for at in (0.50, 0.99)))
+    console.print(table)
+    console.print(targets_table(verdicts(outcome)))
+    show_stamp(stamp, console)
