@@ -1,13 +1,7 @@
 """`python -m benchmarks [pools]`: this engine beside process pools; `… peers`: beside servers and runtimes.
 
 `… soak`: the service for minutes at full rate; `… scale`: with a thousand functions; `… cold`: cold starts;
-`… limits`: what CPU and memory limits give and take.
-
-
-`… soak`: the service for minutes at full rate; `… scale`: with a thousand functions; `… policies`: keep-alive policies
-over a day in virtual time.
-
-
+`… limits`: what limits give and take; `… policies`: keep-alive policies over a day in virtual time.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def _heavy(rows: Rows, measured: Callable[[], object]) -> None:
     try:
         measured()
     except NotAvailable as why:
-        miss(rows, SNAPSHOT, "", str(why))
+        miss(rows, SNAPSHOT, str(why))
 
 
 def verdicts(rows: Rows) -> list[Verdict]:

@@ -57,8 +57,8 @@ def note(rows: Rows, what: str, unit: str, ours: float, **peers: float) -> None:
         row.peers.setdefault(peer.replace("_", " "), []).append(value)
 
 
-def miss(rows: Rows, what: str, unit: str, why: str) -> None:
-    rows.setdefault(what, Row(unit)).missing = why
+def miss(rows: Rows, what: str, why: str) -> None:
+    rows.setdefault(what, Row("")).missing = why
 
 
 # --- hello ------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What limits give and take: CPU by memory, alone and contended; memory, at the limit and over it."""
+"""What limits give and take: CPU in proportion to memory, alone and contended; memory, at the limit and over it."""
 
 from __future__ import annotations
 
@@ -43,17 +43,23 @@ def limited(settings: Settings, say: Callable[[str], None]) -> Limited:
 
 
 def verdicts(outcome: Limited) -> list[Verdict]:
-    return [*map(_share, outcome.shares), *_memory(outcome.filled)]
+    return [*(_share(share) for share in outcome.shares if share.is_promised), *_memory(outcome.filled)]
 
 
 def _share(share: Share) -> Verdict:
+    met = share.off <= OFF_ALLOWED
+    return Verdict(f"CPU of {_whose(share)}", f"within {OFF_ALLOWED:.0%} of what is due", _got(share), met)
+
+
+def _whose(share: Share) -> str:
     beside = list(share.beside)
     beside.remove(share.memory_mb)
     others = f" beside {' + '.join(f'{size:,}' for size in beside)} MB" if beside else ", alone"
-    measured = f"{share.got:.3f} of {share.due:.3f} CPUs due ({share.got / share.due:.1%})"
-    return Verdict(
-        f"CPU of {share.memory_mb:,} MB{others}", f"within {OFF_ALLOWED:.0%}", measured, share.off <= OFF_ALLOWED
-    )
+    return f"{share.memory_mb:,} MB{others}"
+
+
+def _got(share: Share) -> str:
+    return f"{share.got:.3f} of {share.due:.3f} CPUs due ({share.got / share.due:.1%})"
 
 
 def _memory(filled: Filled) -> list[Verdict]:
@@ -63,7 +69,7 @@ def _memory(filled: Filled) -> list[Verdict]:
         _counted(f"{filled.filled_mb} MB more at a limit of {MEMORY_MB} MB lives", filled.at_limit, "answered", times),
         _counted(f"{over} dies", filled.over_limit, "killed for memory", times),
         _counted("another function goes on, warm", filled.bystander, "warm", times),
-        Verdict("environments that ended", f"{times}, each for its memory", str(filled.deaths), filled.deaths == times),
+        Verdict("environments that ended", f"{times}: the killed ones", str(filled.deaths), filled.deaths == times),
     ]
 
 
@@ -83,15 +89,16 @@ def as_json(outcome: Limited, stamp: Stamp, settings: Settings) -> dict[str, Any
 
 
 def show(outcome: Limited, stamp: Stamp, console: Console) -> None:
-    table = Table(title=f"a function of {MEMORY_MB} MB, request to answer, ms")
-    for heading in ("", "p50", "p99"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for what, samples in (
-        ("fills to the limit", outcome.filled.lived_ns),
-        ("is killed over it", outcome.filled.died_ns),
-    ):
+    """Beside the targets: how too little CPU is divided, and how long it takes to fill memory and to die of it."""
+    filled = outcome.filled
+    table = Table()
+    for share in outcome.shares:
+        if not share.is_promised:
+            table.add_row(f"{_whose(share)}: due more CPUs than there are", _got(share))
+    for what, samples in (("fills to the limit", filled.lived_ns), ("is killed over it", filled.died_ns)):
         if samples:
-            table.add_row(what, *(f"{percentile(samples, at) / 1e6:.1f}" for at in (0.50, 0.99)))
+            p50_ms, p99_ms = (percentile(samples, at) / 1e6 for at in (0.50, 0.99))
+            table.add_row(f"a function of {MEMORY_MB} MB {what}", f"p50 {p50_ms:.1f} ms, p99 {p99_ms:.1f} ms")
     console.print(table)
     console.print(targets_table(verdicts(outcome)))
     show_stamp(stamp, console)

@@ -31,6 +31,11 @@ class Share:
         """How far it is from what was due, as a part of that."""
         return abs(self.got / self.due - 1)
 
+    @property
+    def is_promised(self) -> bool:
+        """Whether there was enough for all: how the kernel divides what is too little, nobody promises to 5 %."""
+        return self.due == due_alone(self.memory_mb)
+
 
 def groups(cpus: int) -> list[tuple[int, ...]]:
     """Each size alone that fits; as many at once as fit; and two sizes that are due more than there is."""

@@ -34,9 +34,9 @@ class Filled:
 
 
 def fill(times: int) -> Filled:
-    """In turn, `times` each. The engine's own failure ends it with that exception."""
+    """In turn, `times` each, with all the CPU there is. The engine's own failure ends it with that exception."""
     filled = Filled()
-    with Engine() as engine:
+    with Engine(cpu="host") as engine:
         for name, code in (("fills", "fills"), ("bystander", "waits")):
             engine.create_function(
                 name, code=FUNCTIONS / f"{code}.py", handler=f"{code}.handler", memory_mb=MEMORY_MB, timeout_s=60
