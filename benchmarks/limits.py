@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from rich.console import Console
@@ -83,7 +83,7 @@ def as_json(outcome: Limited, stamp: Stamp, settings: Settings) -> dict[str, Any
         "stamp": stamp,
         "settings": asdict(settings),
         "cpu": [asdict(share) for share in outcome.shares],
-        "memory": asdict(outcome.filled),
+        "memory": {f.name: getattr(outcome.filled, f.name) for f in fields(Filled)},
         "targets": [asdict(verdict) for verdict in verdicts(outcome)],
     }
 
