@@ -20,17 +20,18 @@ STAMPS_FD = "COLD_START_STAMPS_FD"
 ROWS = 4_096  # later forks write into the last one
 NUMBER = 0  # of the function: the digits at the end of its name, plus one
 # Each is a place in the row: what has happened by then, the function that tells, and whether when it begins or is done.
+BLANK = "engine.worker.blank"  # the last to be imported: it keeps functions of the others
 STEPS = (
-    ("forked", "engine.worker.blank", "begin", "begins"),
+    ("forked", BLANK, "begin", "begins"),
     ("blank, waits", "engine.worker.environment", "Worker.rehearse", "done"),
-    ("order received", "engine.worker.blank", "_move_in", "begins"),
+    ("order received", BLANK, "_move_in", "begins"),
     ("files mounted", "engine.sandbox.jail", "Jail.furnish", "done"),
     ("network entered", "engine.sandbox.jail", "Jail.connect", "done"),
     ("confined", "engine.sandbox.jail", "Jail.confine", "done"),
     ("limits set, init begins", "engine.worker.environment", "run", "begins"),
-    ("descriptors moved", "engine.worker.environment", "_settle_in", "done"),
+    ("descriptors moved", "engine.worker.environment", "settle_in", "done"),
     ("variables set", "engine.worker.surroundings", "apply", "done"),
-    ("queue opened", "engine.worker.environment", "_open_port", "done"),
+    ("queue opened", "engine.worker.environment", "open_port", "done"),
     ("path files run", "engine.worker.surroundings", "run_path_files", "done"),
     ("function loaded", "engine.worker.handler", "load", "done"),
 )
@@ -96,9 +97,9 @@ def main() -> None:
     package_parent, _, _, *library_folders = sys.argv[1:]
     plain = list(sys.path)
     sys.path[:0] = [package_parent, *library_folders]
-    for place, (_, module, path, when) in enumerate(STEPS, 1):
-        stamp(clock, place, module, path, when)
     wrap("engine.worker.environment", "run", lambda arguments: name_row(clock, arguments), None)
+    for place, (_, module, path, when) in sorted(enumerate(STEPS, 1), key=lambda step: step[1][1] == BLANK):
+        stamp(clock, place, module, path, when)
     wrap("engine.worker.zygote", "Zygote.fork", lambda _: clock.next_row(), None)
     zygote = import_module("engine.worker.zygote")
     sys.path[:] = plain
