@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -24,11 +25,12 @@ from .cold_rounds import SETTLE_S, Settings, quiet
 from .contenders.engine_settings import answer_of
 from .figures import percentile
 from .report import Stamp, show_stamp
-from .stamped_zygote import ROWS, STEPS, WIDTH
+from .stamped_zygote import CLOCKS, ROWS, STEPS, WIDTH
 from .starts import deploy_many
 
+PUBLISHED: Final = "engine: asked for an environment"
 ENGINES: Final = {
-    "engine: asked for an environment": (births.Births, "order", "begins"),
+    PUBLISHED: (births.Births, "order", "begins"),
     "engine: a blank is there": (blanks.Blank, "give", "begins"),
     "engine: order sent": (blanks.Blank, "give", "done"),
     "engine: limits set": (blanks.Blank, "go", "begins"),
@@ -41,9 +43,14 @@ WHOLE: Final = ("invocation taken", "handler answered", "engine: answer delivere
 
 @dataclass(slots=True)
 class Broken:
-    """Nanoseconds from the request to each step, one of each per start; and what making a blank took, ahead of that."""
+    """Nanoseconds from the request to each step, one of each per start; and what making a blank took, ahead of that.
+
+    cpu, faults: of the environment's process alone, since its step before.
+    """
 
     steps: dict[str, list[int]] = field(default_factory=dict)
+    cpu: dict[str, list[int]] = field(default_factory=dict)
+    faults: dict[str, list[int]] = field(default_factory=dict)
     blank: list[int] = field(default_factory=list)
 
     def note(self, step: str, after_ns: int) -> None:
@@ -67,7 +74,8 @@ async def breakdown(settings: Settings) -> Broken:
                 result = await engine.invoke(name, {})
                 ended_ns = time.monotonic_ns()
                 answer_of(result)
-                taken_ns, ran_ns = int(result.queued_ms * 1e6), int(result.duration_ms * 1e6)
+                published_ns = ours[PUBLISHED] - began_ns  # to some microseconds: the next thing that the engine did
+                taken_ns, ran_ns = published_ns + int(result.queued_ms * 1e6), int(result.duration_ms * 1e6)
                 for step, after_ns in zip(WHOLE, (taken_ns, taken_ns + ran_ns, ended_ns - began_ns), strict=True):
                     broken.note(step, after_ns)
                 for step, at_ns in ours.items():
@@ -80,10 +88,14 @@ def _note_row(broken: Broken, row: Sequence[int], began_ns: int) -> None:
     """Raises RuntimeError where the environment has not told."""
     if not row:
         raise RuntimeError("an environment has left no times: it was not forked by the zygote with the clock")
-    times = dict(zip((step[0] for step in STEPS), row[1:], strict=True))
+    names = [step[0] for step in STEPS]
+    times, cpu, faults = (dict(zip(names, row[1 + which :: CLOCKS], strict=True)) for which in range(CLOCKS))
     broken.blank.append(times.pop("blank, waits") - times.pop("forked"))
     for step, at_ns in times.items():
         broken.note(step, at_ns - began_ns)
+    for counts, kept in ((cpu, broken.cpu), (faults, broken.faults)):
+        for before, step in pairwise(names[1:]):
+            kept.setdefault(step, []).append(counts[step] - counts[before])
 
 
 @contextmanager
@@ -141,23 +153,29 @@ def _timed(taken: dict[str, int], step: str, plain: Callable[..., Any], when: st
 
 
 def as_json(broken: Broken, stamp: Stamp) -> dict[str, Any]:
-    steps = {step: {"p50_us": p50, "p99_us": p99} for step, p50, p99 in _lines(broken)}
-    return {"stamp": stamp, "steps": steps, "blank_p50_us": percentile(broken.blank, 0.50) / 1e3}
-
-
-def _lines(broken: Broken) -> Iterator[tuple[str, float, float]]:
+    steps = {}
     for step in broken.in_order():
-        yield step, percentile(broken.steps[step], 0.50) / 1e3, percentile(broken.steps[step], 0.99) / 1e3
+        steps[step] = {"p50_us": _us(broken.steps[step], 0.50), "p99_us": _us(broken.steps[step], 0.99)}
+        if step in broken.cpu:
+            steps[step] |= {"cpu_us": _us(broken.cpu[step], 0.50), "page_faults": percentile(broken.faults[step], 0.50)}
+    return {"stamp": stamp, "steps": steps, "blank_p50_us": _us(broken.blank, 0.50)}
+
+
+def _us(samples: Sequence[int], share: float) -> float:
+    return percentile(samples, share) / 1e3
 
 
 def show(broken: Broken, stamp: Stamp, console: Console) -> None:
     table = Table(title="a cold start, machine idle: µs from the request, over all starts")
-    for heading in ("", "p50", "since the line above", "p99"):
+    for heading in ("", "p50", "since the line above", "p99", "environment's CPU since its last step", "page faults"):
         table.add_column(heading, justify="right" if heading else "left")
     before = 0.0
-    for step, p50, p99 in _lines(broken):
-        table.add_row(step, f"{p50:,.0f}", f"{p50 - before:,.0f}", f"{p99:,.0f}")
+    for step in broken.in_order():
+        p50, p99, own = _us(broken.steps[step], 0.50), _us(broken.steps[step], 0.99), ["", ""]
+        if step in broken.cpu:
+            own = [f"{_us(broken.cpu[step], 0.50):,.0f}", f"{percentile(broken.faults[step], 0.50):,.0f}"]
+        table.add_row(step, f"{p50:,.0f}", f"{p50 - before:,.0f}", f"{p99:,.0f}", *own)
         before = p50
-    table.caption = f"made ahead of the request: a blank, {percentile(broken.blank, 0.50) / 1e3:,.0f} µs from its fork"
+    table.caption = f"made ahead of the request: a blank, {_us(broken.blank, 0.50):,.0f} µs from its fork"
     console.print(table)
     show_stamp(stamp, console)

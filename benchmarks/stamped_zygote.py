@@ -1,12 +1,14 @@
 """The engine's zygote, with a clock at the steps of a start. `breakdown.py` has it run in place of the plain one.
 
-Every process that it forks writes its times into a row of shared memory of its own. Nothing else differs.
+Every process that it forks writes into a row of shared memory of its own: for each step the time, its own CPU time, and
+how many pages it had to be given. Nothing else differs.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import resource
 import sys
 import time
 from importlib import import_module
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 STAMPS_FD = "COLD_START_STAMPS_FD"
 ROWS = 4_096  # later forks write into the last one
 NUMBER = 0  # of the function: the digits at the end of its name, plus one
-# Each is a place in the row: what has happened by then, the function that tells, and whether when it begins or is done.
+# What has happened by then, the function that tells, and whether when it begins or is done.
 BLANK = "engine.worker.blank"  # the last to be imported: it keeps functions of the others
 STEPS = (
     ("forked", BLANK, "begin", "begins"),
@@ -35,7 +37,8 @@ STEPS = (
     ("path files run", "engine.worker.surroundings", "run_path_files", "done"),
     ("function loaded", "engine.worker.handler", "load", "done"),
 )
-WIDTH = 1 + len(STEPS)
+CLOCKS = 3  # numbers for each step
+WIDTH = 1 + CLOCKS * len(STEPS)
 
 
 class Clock:
@@ -76,6 +79,8 @@ def wrap(
 def stamp(clock: Clock, place: int, module: str, path: str, when: str) -> None:
     def now(*_: object) -> None:
         clock.note(place, time.monotonic_ns())
+        clock.note(place + 1, time.process_time_ns())
+        clock.note(place + 2, resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 
     if when == "begins":
         wrap(module, path, now, None)
@@ -98,8 +103,8 @@ def main() -> None:
     plain = list(sys.path)
     sys.path[:0] = [package_parent, *library_folders]
     wrap("engine.worker.environment", "run", lambda arguments: name_row(clock, arguments), None)
-    for place, (_, module, path, when) in sorted(enumerate(STEPS, 1), key=lambda step: step[1][1] == BLANK):
-        stamp(clock, place, module, path, when)
+    for number, (_, module, path, when) in sorted(enumerate(STEPS), key=lambda step: step[1][1] == BLANK):
+        stamp(clock, 1 + CLOCKS * number, module, path, when)
     wrap("engine.worker.zygote", "Zygote.fork", lambda _: clock.next_row(), None)
     zygote = import_module("engine.worker.zygote")
     sys.path[:] = plain
