@@ -21,7 +21,7 @@ from .._ext.environment import Environment
 from .._ext.result import STARTS
 from ..config import INIT_AHEAD_TIMEOUT_S, LOG_PER_INVOCATION_BYTES
 from ..errors import EngineError
-from ..records import report, streams
+from ..records import streams
 from ..sandbox.contract import Limits
 from .births import Births
 from .pools import PROCESSES_MAX, SNAPSHOT, Pool
@@ -39,7 +39,7 @@ After = Callable[[float, Callable[[], None]], Any]
 
 @dataclass(slots=True, eq=False)
 class Snapshot:
-    """`files`: its memory, and what was in /tmp. `waiting`: environments that begin when it is there, or is not to be."""
+    """`files`: its memory, and what was in /tmp. `waiting`: environments that begin once it is ready or failed."""
 
     status: Literal["making", "ready", "failed"] = "making"
     reason: str = ""
@@ -177,9 +177,7 @@ class Snapshots:
             limit_s = max(INIT_AHEAD_TIMEOUT_S, pool.configuration.timeout_s)
             self.after(limit_s, lambda: self._births.strike(template))
 
-    def _settle(
-        self, pool: Pool, snapshot: Snapshot, files: list[int], stream: str, status: int, failure: str
-    ) -> None:
+    def _settle(self, pool: Pool, snapshot: Snapshot, files: list[int], stream: str, status: int, failure: str) -> None:
         """The template has ended: what it left is a snapshot, or says why there is none."""
         log_fd, report_fd, memory_fd, _ = files
         self._note(pool, stream, os.pread(log_fd, LOG_PER_INVOCATION_BYTES, 0).decode("utf-8", "replace"))

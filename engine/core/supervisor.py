@@ -31,8 +31,8 @@ from .keep_alive.contract import Eviction, KeepAlive
 from .memory import HostMemory
 from .pools import PROVISIONED, SNAPSHOT, Pool, is_provisioned
 from .quarters import Quarters
-from .snapshots import Snapshots
 from .scaling import LEAST_CPU_SHARE, Load, Scaling, environments_to_start
+from .snapshots import Snapshots
 from .upkeep import Hands, Upkeep
 
 SPAWN_RETRIES = 3

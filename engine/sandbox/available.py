@@ -76,18 +76,15 @@ def _use_own_interpreter(jail: Jail, plan: Plan) -> None:
     sys.path_importer_cache.clear()
     sys.executable = root.LANGUAGE + plan.executable.removeprefix(plan.prefix)
     sys.prefix = sys.exec_prefix = sys.base_prefix = sys.base_exec_prefix = root.LANGUAGE
-    _move_what_is_imported(f"{plan.prefix}/")
-
-
-def _move_what_is_imported(prefix: str) -> None:
-    """Packages find their submodules, and people their sources, where the interpreter is now."""
     for module in list(sys.modules.values()):
-        file, folders = getattr(module, "__file__", None), getattr(module, "__path__", None)
-        if file is not None and file.startswith(prefix):
-            module.__file__ = f"{root.LANGUAGE}/{file.removeprefix(prefix)}"
-        if isinstance(folders, list):  # the one that the module's spec has too
+        for name in ("__file__", "__cached__"):
+            place = getattr(module, name, None)
+            if isinstance(place, str) and place.startswith(plan.prefix):
+                setattr(module, name, root.LANGUAGE + place.removeprefix(plan.prefix))
+        folders = getattr(module, "__path__", None)
+        if isinstance(folders, list):  # which is its spec's list too
             folders[:] = [
-                f"{root.LANGUAGE}/{folder.removeprefix(prefix)}" if folder.startswith(prefix) else folder
+                root.LANGUAGE + folder.removeprefix(plan.prefix) if folder.startswith(plan.prefix) else folder
                 for folder in folders
             ]
 

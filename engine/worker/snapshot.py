@@ -242,7 +242,6 @@ def pack_tmp(folder: str, fd: int, bound_bytes: int) -> int:
     total = sum(os.lstat(os.path.join(top, name)).st_size for top, _, names in os.walk(folder) for name in names)
     if total > bound_bytes:
         raise ValueError(f"{folder} holds {total} bytes, of at most {bound_bytes}")
-    import tarfile  # with four libraries of compression, which every environment would have in memory
 
     with (
         os.fdopen(os.dup(fd), "wb") as file,

@@ -15,7 +15,7 @@ import time
 import traceback
 
 from .._ext import image
-from . import environment, faults, handler, snapshot, surroundings
+from . import environment, faults, snapshot, surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
