@@ -65,13 +65,19 @@ class ZygoteLink:
 
     def wait_ready(self) -> Facts:
         """Block until it can fork. Raises WorkerStartError with what it said on stderr."""
-        if readable(self._socket.fileno(), START_TIMEOUT_S) and (said := self._socket.recv(REPLY_BYTES)):
+        if readable(self._socket.fileno(), START_TIMEOUT_S) and (said := self._first_word()):
             ready = json.loads(said)
             return Facts(ready["enforced"], ready["missing"], ready["memory_kb"])
         self._process.kill()
         _, said = self._process.communicate()
         self.close()
         raise WorkerStartError(f"the worker interpreter {sys.executable} did not start: {said.decode().strip()}")
+
+    def _first_word(self) -> bytes:
+        try:
+            return self._socket.recv(REPLY_BYTES)
+        except ConnectionError:  # it ended with its plan unread
+            return b""
 
     @property
     def pid(self) -> int:

@@ -82,6 +82,8 @@ class Cgroup2Cell:
     def set_cpu(self, vcpus: float | None) -> None:
         quota = "max" if vcpus is None else str(max(CPU_QUOTA_MIN_US, round(vcpus * CPU_PERIOD_US)))
         self._set("cpu", "cpu.max", f"{quota} {CPU_PERIOD_US}")
+        # Where there is not enough for all, each gets in proportion.
+        self._set("cpu", "cpu.weight", "100" if vcpus is None else str(min(10_000, max(1, round(vcpus * 100)))))
 
     def oom_kills(self) -> int:
         return counter(self._files, self._directory / "memory.events", "oom_kill")
