@@ -25,6 +25,7 @@ cdef extern from * nogil:
     #include <fcntl.h>
     #include <net/if.h>
     #include <poll.h>
+    #include <pthread.h>
     #include <sched.h>
     #include <signal.h>
     #include <stdint.h>
@@ -119,11 +120,41 @@ cdef extern from * nogil:
         if (write(fd, text, strlen(text)) < 0) errno = 0; /* without the right to, it is merely the smallest process */
         close(fd);
     }
+    /* Give back what the init has of the zygote's memory and never needs: it keeps its stack, its thread's own block,
+       libc and this module. Every symbol was bound when that was loaded (setup.py): the linker's tables go too. Without this, each page that the zygote and the environment have both written to since the
+       fork would live on here. */
+    static void shed_memory(void) {
+        char text[2048], here = 0;
+        size_t held = 0;
+        uintptr_t kept = 0;
+        int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+        uintptr_t own[3] = {(uintptr_t)&here, (uintptr_t)&errno, (uintptr_t)pthread_self()};
+        while (fd >= 0) {
+            ssize_t got = read(fd, text + held, sizeof text - 1 - held);
+            char *line = text, *end;
+            if (got <= 0) break;
+            text[held += (size_t)got] = 0;
+            for (; (end = strchr(line, '\\n')) != 0; line = end + 1) {
+                char *dash, *path;
+                uintptr_t low = strtoul(line, &dash, 16), high = strtoul(dash + 1, &path, 16);
+                int needed = path[2] != 'w' || path[4] != 'p';
+                *end = 0;
+                needed |= strstr(path, "libc.") != 0 || strstr(path, "/ld-") != 0 || strstr(path, "namespaces.") != 0;
+                for (int i = 0; i < 3; i++) needed |= own[i] >= low && own[i] < high;
+                needed |= low == kept && strchr(path, '/') == 0 && strchr(path, '[') == 0; /* a library's zeroed data */
+                if (!needed) munmap((void *)low, high - low);
+                if (needed && path[2] == 'w') kept = high;
+            }
+            held -= (size_t)(line - text);
+            memmove(text, line, held);
+        }
+        if (fd >= 0) close(fd);
+    }
     /* In the init: returns in the environment alone. */
     static void be_init(const init_t *init) {
         char told[5] = {'S'};
         struct pollfd zygote = {init->zygote_pidfd, POLLIN, 0};
-        int status = SIGKILL;
+        int status = SIGKILL, alone, control_fd;
         pid_t child, ended;
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         if (poll(&zygote, 1, 0) > 0) _exit(1);
@@ -140,11 +171,14 @@ cdef extern from * nogil:
         write_file("/proc/self/oom_score_adj", "-1000"); /* the function goes first, its init never */
         close_between(2, (unsigned)init->control_fd);
         close_between((unsigned)init->control_fd, ~0u);
+        alone = init->alone; /* what follows is not on the heap */
+        control_fd = init->control_fd;
+        shed_memory();
         do ended = waitpid(-1, &status, __WALL);
         while (ended != child && (ended >= 0 || errno == EINTR));
         memcpy(told + 1, &status, 4);
-        if (send(init->control_fd, told, sizeof told, MSG_NOSIGNAL) < 0) status = 0; /* the engine is gone: so are we */
-        if (!init->alone) end_orphans();
+        if (send(control_fd, told, sizeof told, MSG_NOSIGNAL) < 0) status = 0; /* the engine is gone, and so are we */
+        if (!alone) end_orphans();
         _exit(0);
     }
     """
