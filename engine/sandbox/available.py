@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from .._ext import confine, namespaces
-from . import landlock, root, seccomp
+from . import interpreter, landlock, root, seccomp
 from .jail import NAMESPACES, Jail, Plan
 
 _BY_NAMESPACE: Final = {
@@ -72,9 +72,8 @@ def _use_own_interpreter(jail: Jail, plan: Plan) -> None:
     """Python is at Lambda's place now, for this process and all that come from it."""
     jail.stdlib = [root.LANGUAGE + folder.removeprefix(plan.prefix) for folder in plan.stdlib]
     sys.path[:] = jail.stdlib
-    sys.path_importer_cache.clear()
-    sys.executable = root.LANGUAGE + plan.executable.removeprefix(plan.prefix)
-    sys.prefix = sys.exec_prefix = sys.base_prefix = sys.base_exec_prefix = root.LANGUAGE
+    loaded = {folder: f"{root.RUNTIME}/{name}" for name, folder in plan.packages.items() if name in sys.modules}
+    interpreter.move(root.LANGUAGE, plan.executable, {**loaded, plan.prefix: root.LANGUAGE})
 
 
 def _mount_proc(jail: Jail) -> None:
