@@ -196,19 +196,19 @@ def test_a_cancelled_caller_leaves_the_invocation_running_and_its_lease_comes_ba
     async def main() -> None:
         async with engine.Engine(account_concurrency=2) as opened:
             await deploy(opened, "waits", timeout_s=60)
-            first = asyncio.create_task(opened.invoke("waits", gate.path))
+            first = asyncio.create_task(opened.invoke("waits", gate.address))
             await asyncio.to_thread(gate.wait_entered)
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(opened.invoke("waits", gate.path), 0.05)
+                await asyncio.wait_for(opened.invoke("waits", gate.address), 0.05)
             first.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await first
             with pytest.raises(errors.TooManyRequestsException):  # both still run
-                await opened.invoke("waits", gate.path)
+                await opened.invoke("waits", gate.address)
             await asyncio.to_thread(gate.wait_entered)
             gate.open()
             await until(lambda: concurrency(opened) == 0)
-            third = asyncio.create_task(opened.invoke("waits", gate.path))
+            third = asyncio.create_task(opened.invoke("waits", gate.address))
             await asyncio.to_thread(gate.wait_entered)
             gate.open()
             assert (await third).function_error is None
@@ -234,12 +234,12 @@ def test_an_interrupted_thread_leaves_the_invocation_running_and_its_lease_comes
 
             sent = threads.submit(send)
             with pytest.raises(KeyboardInterrupt):
-                opened.invoke("waits", gate.path)
+                opened.invoke("waits", gate.address)
             sent.result()
             with pytest.raises(errors.TooManyRequestsException):
-                opened.invoke("waits", gate.path)
+                opened.invoke("waits", gate.address)
             gate.open()
-            again = threads.submit(call_when_free, opened, gate.path)
+            again = threads.submit(call_when_free, opened, gate.address)
             gate.wait_entered()
             gate.open()
             assert again.result().function_error is None
@@ -269,7 +269,7 @@ async def until(condition: Callable[[], bool]) -> None:
 def test_closing_while_invocations_run_tells_every_caller(door: Any, gate: Gate) -> None:
     door.create_function("waits", code=CODE, handler="hosted.waits", timeout_s=60)
     with ThreadPoolExecutor(8) as threads:
-        calls = [threads.submit(door.invoke, "waits", gate.path) for _ in range(8)]
+        calls = [threads.submit(door.invoke, "waits", gate.address) for _ in range(8)]
         gate.wait_entered(8)
         with watched(zygote_pid(door), *environment_pids(door)) as wait_gone:
             door.close()

@@ -31,7 +31,7 @@ def test_a_hundred_idle_environments_cost_next_to_nothing(run: Callable[..., Any
     async def main() -> None:
         async with engine.Engine(scaling="lambda") as opened:
             await opened.create_function("waits", code=CODE, handler="hosted.waits", timeout_s=60)
-            calls = [asyncio.create_task(opened.invoke("waits", gate.path)) for _ in range(ENVIRONMENTS)]
+            calls = [asyncio.create_task(opened.invoke("waits", gate.address)) for _ in range(ENVIRONMENTS)]
             await asyncio.to_thread(gate.wait_entered, ENVIRONMENTS)
             gate.open()
             assert len({(await call).json() for call in calls}) == ENVIRONMENTS

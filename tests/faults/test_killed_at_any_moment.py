@@ -156,7 +156,7 @@ def calls(function: Function, times: int, event: Any) -> list[InvokeResult]:
 
 def test_a_killed_zygote_ends_what_ran_and_is_replaced(hostile: Function, gate: Any, door: Door) -> None:
     with ThreadPoolExecutor(4) as threads:
-        running = [threads.submit(hostile, {"gate": gate.path}) for _ in range(4)]
+        running = [threads.submit(hostile, {"gate": gate.address}) for _ in range(4)]
         gate.wait_entered(4)
         with watched(zygote_pid(door), *hostile.pids()) as wait_gone:
             old = zygote_pid(door)

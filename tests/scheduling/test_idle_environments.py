@@ -43,7 +43,7 @@ def test_an_idle_environment_ends_after_keep_alive_and_the_next_start_is_cold(op
 def test_a_busy_environment_outlives_keep_alive(open_door: Open, deploy: Deploy, gate: Gate, calls: Any) -> None:
     door = open_door(keep_alive_s=0.05)
     busy, idle = deploy(door, "waits"), deploy(door, "tells_its_pid")
-    under_way = calls.start(busy, {"gate": gate.path})
+    under_way = calls.start(busy, {"gate": gate.address})
     gate.wait_entered()
     pids = busy.pids()
     idle()
@@ -56,7 +56,7 @@ def test_a_busy_environment_outlives_keep_alive(open_door: Open, deploy: Deploy,
 
 def test_every_idle_environment_of_a_burst_ends(open_door: Open, deploy: Deploy, gate: Gate, calls: Any) -> None:
     function = deploy(open_door(keep_alive_s=0.05, scaling="lambda"), "waits")
-    under_way = calls.start(function, {"gate": gate.path}, 6)
+    under_way = calls.start(function, {"gate": gate.address}, 6)
     gate.wait_entered(6)
     with watched(*function.pids()) as wait_gone:
         gate.open()
@@ -82,10 +82,10 @@ def test_when_memory_is_short_a_busy_function_gets_no_second_environment(
 ) -> None:
     door = open_door(scaling="lambda")
     function = deploy(door, "waits")
-    first = calls.start(function, {"gate": gate.path})
+    first = calls.start(function, {"gate": gate.address})
     gate.wait_entered()
     with short_of_memory(door):
-        second = calls.start(function, {"gate": gate.path})
+        second = calls.start(function, {"gate": gate.address})
         gate.open()
         gate.wait_entered()
         gate.open()

@@ -16,7 +16,6 @@ def tells_its_pid(event: Any, context: Any) -> int:
 
 
 def waits(event: str, context: Any) -> int:
-    with socket.socket(socket.AF_UNIX) as at_gate:
-        at_gate.connect(event)
+    with socket.create_connection(event) as at_gate:
         at_gate.recv(1)
     return os.getpid()

@@ -20,8 +20,7 @@ def echoes(event: dict[str, Any], context: Any) -> Any:
 
 
 def waits(event: str, context: Any) -> int:
-    with socket.socket(socket.AF_UNIX) as at_gate:
-        at_gate.connect(event)
+    with socket.create_connection(event) as at_gate:
         at_gate.recv(1)
     return os.getpid()
 

@@ -83,12 +83,10 @@ def leaves_a_thread(event: Event, context: Any) -> None:
     """The thread writes once the gate says so, when the invocation may long be over, and says that it has."""
 
     def write_later() -> None:
-        with socket.socket(socket.AF_UNIX) as gate:
-            gate.connect(event["gate"])
+        with socket.create_connection(event["gate"]) as gate:
             gate.recv(1)
             print("from the thread")
-        with socket.socket(socket.AF_UNIX) as gate:
-            gate.connect(event["gate"])
+        socket.create_connection(event["gate"]).close()
 
     threading.Thread(target=write_later).start()
     print("from the handler")
@@ -96,8 +94,7 @@ def leaves_a_thread(event: Event, context: Any) -> None:
 
 def waits_and_says_its_id(event: Event, context: Any) -> None:
     print(f"before {context.aws_request_id}")
-    with socket.socket(socket.AF_UNIX) as gate:
-        gate.connect(event["gate"])
+    with socket.create_connection(event["gate"]) as gate:
         gate.recv(1)
     print(f"after {context.aws_request_id}")
 

@@ -12,8 +12,7 @@ Event = Any
 
 def waits(event: Event, context: Any) -> int:
     """Says at the gate that it is running, and goes on when it is let go."""
-    with socket.socket(socket.AF_UNIX) as gate:
-        gate.connect(event["gate"])
+    with socket.create_connection(event["gate"]) as gate:
         gate.recv(1)
     return os.getpid()
 
