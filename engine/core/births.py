@@ -110,6 +110,7 @@ class Births:
         blank.go()
         blank.pool, blank.environment = pool, environment
         environment.pid = blank.own_pid
+        environment.watch(blank.cell.gauges(), self.facts.memory_kb)
         self._homes[environment] = blank
 
     def _conceive(self) -> Blank:
@@ -293,6 +294,7 @@ class Births:
 
 def release(environment: Environment) -> None:
     """Give back the cell and the descriptors of an environment that is no more."""
+    environment.unwatch()
     if environment.cell is not None:
         environment.cell.kill()
         environment.cell.release()

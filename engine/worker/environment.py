@@ -43,7 +43,7 @@ class Worker:
         self.place.make_identity = context.cognito_identity
         self.place.variables = os.environ._data  # type: ignore[attr-defined]  # set without putenv, per invocation
         self.logs = logging_setup.configure(self.place.request_id)
-        self.place.log_sink = self.logs.log_sink.log  # type: ignore[attr-defined]
+        self.place.log_sink = self.logs.log_sink.log
         self.codecs = {ascii_only: marshal.codec(ascii_only) for ascii_only in (True, False)}
         _hide_engine()
 

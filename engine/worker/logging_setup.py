@@ -25,9 +25,7 @@ _RECORD_FIELDS = frozenset(
 )  # fmt: skip
 
 
-def configure(
-    request_id: Callable[[], str], *, tenant_id: Callable[[], str | None] = lambda: None
-) -> LambdaHandler:
+def configure(request_id: Callable[[], str], *, tenant_id: Callable[[], str | None] = lambda: None) -> LambdaHandler:
     """Adds Lambda's handler to the root logger, in the text format, and returns it.
 
     The root logger keeps logging's default level, WARNING. Every formatter of the process writes UTC afterwards, the

@@ -60,7 +60,7 @@ class Zygote:
         sys.argv[1:] = []
         gc.collect()
         gc.freeze()
-        self.tell({"ready": os.getpid(), "enforced": jail.enforced, "missing": jail.missing})
+        self.tell({"enforced": jail.enforced, "missing": jail.missing, "memory_kb": _resident_kb()})
         poll = select.poll()
         poll.register(self.control, select.POLLIN)
         poll.register(self.host_pidfd, select.POLLIN)
@@ -105,6 +105,11 @@ class Zygote:
             socket.send_fds(self.control, [json.dumps(reply).encode()], fds or [])
         except OSError:
             pass  # the engine is gone: the loop sees its socket closed
+
+
+def _resident_kb() -> int:
+    with open("/proc/self/statm") as counts:
+        return int(counts.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1_024
 
 
 def main() -> None:
