@@ -167,6 +167,15 @@ def zygote_pid(door: Door) -> int:
     return pid
 
 
+def family_pids(door: Door) -> list[int]:
+    """The zygote and all that it forked, once no fork is under way: environments, their inits, blanks in stock."""
+    births, deadline = door.inside._supervisor.births, time.monotonic() + PATIENCE_S
+    while not all(blank.own_pid > 0 for blank in (*list(births._stock), *list(births._homes.values()))):
+        assert time.monotonic() < deadline
+        os.sched_yield()
+    return [births.zygote.pid, *(child.pid for child in psutil.Process(births.zygote.pid).children(recursive=True))]
+
+
 @contextmanager
 def watched(*pids: int) -> Iterator[Callable[[], None]]:
     """Pidfds of live processes. What it gives waits until every one of them has ended."""
@@ -174,7 +183,9 @@ def watched(*pids: int) -> Iterator[Callable[[], None]]:
 
     def wait_gone() -> None:
         for pid, pidfd in zip(pids, pidfds, strict=True):
-            assert select.select([pidfd], [], [], PATIENCE_S)[0], f"process {pid} is still there"
+            poll = select.poll()  # which takes descriptors of any number
+            poll.register(pidfd, select.POLLIN)
+            assert poll.poll(PATIENCE_S * 1_000), f"process {pid} is still there"
 
     try:
         yield wait_gone

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
-from doors import DOORS, PATIENCE_S, BlockingDoor, Gate, environment_pid, environment_pids, watched, zygote_pid
+from doors import DOORS, PATIENCE_S, BlockingDoor, Gate, environment_pid, family_pids, watched, zygote_pid
 from holdings import holdings
 
 import engine
@@ -274,7 +274,7 @@ def test_closing_while_invocations_run_tells_every_caller(door: Any, gate: Gate)
     with ThreadPoolExecutor(8) as threads:
         calls = [threads.submit(door.invoke, "waits", gate.address) for _ in range(8)]
         gate.wait_entered(8)
-        with watched(zygote_pid(door), *environment_pids(door)) as wait_gone:
+        with watched(*family_pids(door)) as wait_gone:
             door.close()
             for call in calls:
                 with pytest.raises(errors.EngineClosedError):

@@ -111,8 +111,23 @@ def test_each_environment_shows_its_own_init(deploy: Deploy, open_door: Any) -> 
     assert function.whole_log().count("init: print") == 2
 
 
-def test_what_a_thread_writes_between_invocations_is_in_the_log_after_the_next(deploy: Deploy, gate: Gate) -> None:
-    function = deploy("leaves_a_thread")
+def test_what_a_thread_that_was_frozen_writes_belongs_to_the_invocation_that_thaws_it(
+    deploy: Deploy, gate: Gate, own_lines: Cut
+) -> None:
+    function = deploy("leaves_a_thread_and_joins_it")
+    first = function({"gate": gate.address})
+    gate.wait_entered()
+    gate.open()
+    second = function({"join": True})
+    assert own_lines(function.log(first)) == ["from the handler"]
+    assert own_lines(function.log(second))[-1] == "joined"
+    assert function.whole_log().count("from the thread") == 1
+
+
+def test_what_a_thread_writes_between_invocations_is_in_the_log_after_the_next(
+    deploy: Deploy, open_door: Callable[..., Door], gate: Gate
+) -> None:
+    function = deploy("leaves_a_thread", door=open_door(sandbox="off"))  # nothing freezes it
     first = function({"gate": gate.address})
     gate.wait_entered()
     gate.open()
@@ -127,7 +142,7 @@ def test_what_a_thread_writes_between_invocations_is_in_the_log_after_the_next(d
 def test_what_was_written_after_the_last_invocation_is_in_the_log_once_the_environment_has_ended(
     deploy: Deploy, open_door: Callable[..., Door], gate: Gate
 ) -> None:
-    function = deploy("leaves_a_thread", door=open_door(keep_alive_s=0.5))
+    function = deploy("leaves_a_thread", door=open_door(keep_alive_s=0.5, sandbox="off"))  # nothing freezes it
     function({"gate": gate.address})
     with watched(*function.pids()) as wait_gone:
         gate.wait_entered()

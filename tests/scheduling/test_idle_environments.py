@@ -31,7 +31,7 @@ def short_of_memory(door: Door) -> Iterator[None]:
 
 
 def test_an_idle_environment_ends_after_keep_alive_and_the_next_start_is_cold(open_door: Open, deploy: Deploy) -> None:
-    function = deploy(open_door(keep_alive_s=0.05), "tells_its_pid")
+    function = deploy(open_door(keep_alive_s=0.05), "tells_its_stream")
     first = function()
     with watched(*function.pids()) as wait_gone:
         wait_gone()
@@ -42,7 +42,7 @@ def test_an_idle_environment_ends_after_keep_alive_and_the_next_start_is_cold(op
 
 def test_a_busy_environment_outlives_keep_alive(open_door: Open, deploy: Deploy, gate: Gate, calls: Any) -> None:
     door = open_door(keep_alive_s=0.05)
-    busy, idle = deploy(door, "waits"), deploy(door, "tells_its_pid")
+    busy, idle = deploy(door, "waits"), deploy(door, "tells_its_stream")
     under_way = calls.start(busy, {"gate": gate.address})
     gate.wait_entered()
     pids = busy.pids()
@@ -51,7 +51,7 @@ def test_a_busy_environment_outlives_keep_alive(open_door: Open, deploy: Deploy,
         wait_gone()
     assert busy.pids() == pids
     gate.open()
-    assert under_way[0].result().json() == pids[0]
+    assert [busy.pid(under_way[0].result().json())] == pids
 
 
 def test_every_idle_environment_of_a_burst_ends(open_door: Open, deploy: Deploy, gate: Gate, calls: Any) -> None:
@@ -66,7 +66,7 @@ def test_every_idle_environment_of_a_burst_ends(open_door: Open, deploy: Deploy,
 
 def test_when_memory_is_short_the_longest_unused_environment_makes_room(open_door: Open, deploy: Deploy) -> None:
     door = open_door()
-    oldest, newer, newcomer = (deploy(door, "tells_its_pid", name=name) for name in ("oldest", "newer", "newcomer"))
+    oldest, newer, newcomer = (deploy(door, "tells_its_stream", name=name) for name in ("oldest", "newer", "newcomer"))
     newer()
     oldest()
     newer()

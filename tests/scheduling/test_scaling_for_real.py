@@ -29,14 +29,14 @@ def test_lambda_scaling_gives_each_invocation_under_way_an_environment_of_its_ow
     assert environments(function) == count
     gate.open()
     results = [call.result() for call in under_way]
-    pids = {result.json() for result in results}
-    assert len(pids) == count
+    streams = {result.json() for result in results}
+    assert len(streams) == count
     assert {result.start for result in results} == {"cold"}
     again = calls.start(function, {"gate": gate.address}, count)
     gate.wait_entered(count)
     gate.open()
     warm = [call.result() for call in again]
-    assert {result.json() for result in warm} == pids
+    assert {result.json() for result in warm} == streams
     assert {result.start for result in warm} == {"warm"}
     assert environments(function) == count
 
@@ -56,15 +56,15 @@ def test_lambda_scaling_starts_another_only_when_all_are_busy(
 
 def test_invocations_one_after_the_other_stay_on_one_environment(open_door: Open, deploy: Deploy) -> None:
     for scaling in ("adaptive", "lambda"):
-        function = deploy(open_door(scaling=scaling), "tells_its_pid")
+        function = deploy(open_door(scaling=scaling), "tells_its_stream")
         assert len({function().json() for _ in range(200)}) == 1
         assert function.stats()["cold_starts"] == 1
 
 
 def test_a_burst_of_short_invocations_stays_on_few_environments(open_door: Open, deploy: Deploy, calls: Any) -> None:
-    function = deploy(open_door(scaling="adaptive"), "tells_its_pid")
-    pids = {call.result().json() for call in calls.start(function, count=2_000)}
-    assert len(pids) <= max(8, 4 * (os.cpu_count() or 1)) < 64  # 64 callers at once: Lambda would start 64
+    function = deploy(open_door(scaling="adaptive"), "tells_its_stream")
+    streams = {call.result().json() for call in calls.start(function, count=2_000)}
+    assert len(streams) <= max(8, 4 * (os.cpu_count() or 1)) < 64  # 64 callers at once: Lambda would start 64
 
 
 def test_invocations_that_wait_get_further_environments(

@@ -15,6 +15,7 @@ Event = Any
 libc = ctypes.CDLL(None)
 logger = logging.getLogger("mine")
 flooder: list[subprocess.Popen[bytes]] = []
+left: list[threading.Thread] = []
 
 
 def every_way(event: Event, context: Any) -> str:
@@ -89,6 +90,26 @@ def leaves_a_thread(event: Event, context: Any) -> None:
         socket.create_connection(event["gate"]).close()
 
     threading.Thread(target=write_later).start()
+    print("from the handler")
+
+
+def leaves_a_thread_and_joins_it(event: Event, context: Any) -> None:
+    """The thread is at the gate when the first invocation ends, so that it writes after that or in the second one."""
+    if "join" in event:
+        left[0].join()
+        print("joined")
+        return
+    entered = threading.Event()
+
+    def write_later() -> None:
+        with socket.create_connection(event["gate"]) as gate:
+            entered.set()
+            gate.recv(1)
+        print("from the thread")
+
+    left.append(threading.Thread(target=write_later))
+    left[0].start()
+    entered.wait()
     print("from the handler")
 
 
