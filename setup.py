@@ -7,12 +7,21 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 DEBUG = os.environ.get("ENGINE_DEBUG_BUILD") == "1"
+LINK = [
+    "-Wl,-z,relro,-z,now"
+]  # every symbol is bound when a module is loaded: an environment's init has no linker left
 FLAGS = ["-O1", "-g", "-UNDEBUG"] if DEBUG else ["-O3", "-g0"]
 
 setup(
     ext_modules=cythonize(
         [
-            Extension(f"engine._ext.{source.stem}", [str(source)], extra_compile_args=["-std=gnu11", *FLAGS])
+            Extension(
+                f"engine._ext.{source.stem}",
+                [str(source)],
+                extra_compile_args=["-std=gnu11", *FLAGS],
+                extra_link_args=LINK,
+                depends=[str(header) for header in sorted(Path("ext").rglob("*.h"))],
+            )
             for source in sorted(Path("ext").glob("*.pyx"))
         ],
         include_path=["ext"],

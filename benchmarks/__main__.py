@@ -1,7 +1,7 @@
 """`python -m benchmarks [pools]`: this engine beside process pools; `… peers`: beside servers and runtimes.
 
-`… soak`: the service for minutes at full rate; `… scale`: with a thousand functions; `… policies`: keep-alive policies
-over a day in virtual time.
+`… soak`: the service for minutes at full rate; `… scale`: with a thousand functions; `… cold`: cold starts;
+`… limits`: what limits give and take; `… policies`: keep-alive policies over a day in virtual time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from rich.console import Console
 from . import contenders, source_tree
 
 if TYPE_CHECKING:
+    from .cold_rounds import Settings
     from .comparison import Comparison, Verdict
+    from .report import Stamp
 
 PLAIN_WIDTH: Final = 170  # columns, where the output is not a terminal
 SMOKE: Final = {"rounds": 1, "seconds": 0.1}
@@ -114,6 +116,56 @@ def scale_command(json_to: str | None, smoke: bool) -> None:
         _write(json_to, json.dumps(as_json(scaled, machine, settings), indent=2))
     show(scaled, settings, machine, _console(json_to))
     _exit(verdicts(scaled, settings), smoke)
+
+
+@main.command(name="cold")
+@click.option("--smoke", is_flag=True, help="A handful of starts: shows that everything runs, not how fast.")
+@click.option("--json", "json_to", metavar="FILE|-", help="Write the whole outcome as JSON; - is for stdout.")
+@click.option("--breakdown", is_flag=True, help="Only where the time of one cold start goes, step by step.")
+def cold_command(json_to: str | None, smoke: bool, breakdown: bool) -> None:
+    """Cold starts beside starting an interpreter. Exits with 1 where a target is missed."""
+    source_tree.prefer_built_engine()
+    from .cold import as_json, cold, show, verdicts
+    from .cold_rounds import SMOKE, Settings
+    from .stamp import stamp
+
+    machine, settings = stamp(), SMOKE if smoke else Settings()
+    if breakdown:
+        _break_down(settings, machine, json_to)
+        return
+    rows = cold(settings, _say)
+    if json_to:
+        _write(json_to, json.dumps(as_json(rows, machine, settings), indent=2))
+    show(rows, machine, _console(json_to))
+    _exit(verdicts(rows), smoke)
+
+
+@main.command(name="limits")
+@click.option("--smoke", is_flag=True, help="A moment of each: shows that everything runs.")
+@click.option("--json", "json_to", metavar="FILE|-", help="Write the whole outcome as JSON; - is for stdout.")
+def limits_command(json_to: str | None, smoke: bool) -> None:
+    """CPU that functions get and are due, memory at its limit and over it. Exits with 1 where a limit does not hold."""
+    source_tree.prefer_built_engine()
+    from .limits import SMOKE, Settings, as_json, limited, show, verdicts
+    from .stamp import stamp
+
+    machine, settings = stamp(), SMOKE if smoke else Settings()
+    outcome = limited(settings, _say)
+    if json_to:
+        _write(json_to, json.dumps(as_json(outcome, machine, settings), indent=2))
+    show(outcome, machine, _console(json_to))
+    _exit(verdicts(outcome), smoke)
+
+
+def _break_down(settings: Settings, machine: Stamp, json_to: str | None) -> None:
+    import uvloop
+
+    from .breakdown import as_json, breakdown, show
+
+    broken = uvloop.run(breakdown(settings))
+    if json_to:
+        _write(json_to, json.dumps(as_json(broken, machine), indent=2))
+    show(broken, machine, _console(json_to))
 
 
 @main.command(name="policies", context_settings={"show_default": True})

@@ -92,14 +92,15 @@ def _cell(comparison: Comparison, outcome: Outcome, name: str, figure: Figure) -
         return "–"
     ratio = None if name == comparison.peer else _ratio(comparison, outcome, figure, spread)
     better = f"  {_times(ratio)}x" if ratio is not None else ""
-    return f"{_number(spread.median)}{better}\n({_number(spread.low)}–{_number(spread.high)})"
+    return f"{number(spread.median)}{better}\n({number(spread.low)}–{number(spread.high)})"
 
 
 def _times(ratio: float) -> str:
     return f"{ratio:.1f}" if ratio >= 0.1 else f"{ratio:.1g}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Three digits or so, for people."""
     if value >= 1_000_000:
         return f"{value / 1e6:.2f} M"
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -8,7 +8,7 @@ import os
 
 from libc.errno cimport errno
 from libc.stdint cimport uint64_t
-from engine._ext.layout cimport MAP_BYTES, REGION_ABI, REGION_BYTES, SLOTS
+from engine._ext.layout cimport MAP_BYTES, REGION_ABI, REGION_BYTES, REGION_MAGIC, SLOTS
 
 cdef extern from * nogil:
     """
@@ -43,6 +43,7 @@ cdef extern from * nogil:
 
 ABI = REGION_ABI
 SLOT_COUNT = SLOTS
+HEAD = (<object>REGION_MAGIC).to_bytes(8, "little") + (<object>REGION_ABI).to_bytes(4, "little")   # how a formatted region begins
 
 
 def create_region(str name) -> int:

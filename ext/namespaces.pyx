@@ -1,8 +1,9 @@
 """Linux calls for namespaces and mounts, and the two processes that an environment is made of.
 
-`spawn` is a fork into new namespaces. What it makes becomes, by `watch_over`, the environment's *init*: the first
-process of its PID namespace, which forks the environment, reaps what that leaves, and ends with it. Without one in
-front, an environment would be process 1 itself and could not die of its own SIGKILL, SIGABRT or SIGTERM.
+`bear` forks an *init* into new namespaces, which makes them its own, forks the environment, reaps what that leaves, and
+ends with it. Without one in front, an environment would be process 1 of its PID namespace and could not die of its own
+SIGKILL, SIGABRT or SIGTERM. The init is C alone: every page that Python would touch there would be a copy of the
+zygote's, for as long as the environment lives.
 """
 
 import os
@@ -23,6 +24,8 @@ cdef extern from * nogil:
     #include <errno.h>
     #include <fcntl.h>
     #include <net/if.h>
+    #include <poll.h>
+    #include <pthread.h>
     #include <sched.h>
     #include <signal.h>
     #include <stdint.h>
@@ -31,6 +34,7 @@ cdef extern from * nogil:
     #include <string.h>
     #include <sys/ioctl.h>
     #include <sys/mount.h>
+    #include <sys/prctl.h>
     #include <sys/socket.h>
     #include <sys/syscall.h>
     #include <sys/wait.h>
@@ -55,6 +59,9 @@ cdef extern from * nogil:
     struct mount_attributes { uint64_t set, clear, propagation, userns_fd; }; /* linux/mount.h */
     #ifndef SYS_mount_setattr
     #define SYS_mount_setattr 442
+    #endif
+    #ifndef SYS_close_range
+    #define SYS_close_range 436
     #endif
     static int set_attributes(const char *path, uint64_t set) {
         struct mount_attributes a = {.set = set};
@@ -88,19 +95,91 @@ cdef extern from * nogil:
             while (waitpid(-1, 0, __WALL) < 0 && errno == EINTR);
         }
     }
-    static void reap_until(pid_t child, int status_fd, int alone) {
+    static void default_signals(void) {
+        for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
+    }
+    static void close_between(unsigned low, unsigned high) { /* both ends stay */
+        if (low + 1 >= high) return;
+        if (syscall(SYS_close_range, low + 1, high - 1, 0) == 0) return;
+        for (unsigned fd = low + 1; fd < high && fd < 4096; fd++) close((int)fd); /* before Linux 5.9 */
+    }
+    typedef struct {
+        int control_fd, zygote_pidfd, entries[8], entries_count, alone, rooted;
+        const char *hostname;
+    } init_t;
+
+    static void give_up(const init_t *init, const char *what) {
+        char told[256];
+        int length = snprintf(told, sizeof told, "F%s: %s", what, strerror(errno));
+        if (send(init->control_fd, told, (size_t)length, MSG_NOSIGNAL) < 0) _exit(2);
+        _exit(1);
+    }
+    static void write_file(const char *path, const char *text) {
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        if (fd < 0) return;
+        if (write(fd, text, strlen(text)) < 0) errno = 0; /* without the right to, it is merely the smallest process */
+        close(fd);
+    }
+    /* Give back what the init has of the zygote's memory and never needs: it keeps its stack, its thread's own block,
+       libc and this module. Every symbol was bound when that was loaded (setup.py): the linker's tables go too. Without this, each page that the zygote and the environment have both written to since the
+       fork would live on here. */
+    static void shed_memory(void) {
+        char text[2048], here = 0;
+        size_t held = 0;
+        uintptr_t kept = 0;
+        int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+        uintptr_t own[3] = {(uintptr_t)&here, (uintptr_t)&errno, (uintptr_t)pthread_self()};
+        while (fd >= 0) {
+            ssize_t got = read(fd, text + held, sizeof text - 1 - held);
+            char *line = text, *end;
+            if (got <= 0) break;
+            text[held += (size_t)got] = 0;
+            for (; (end = strchr(line, '\\n')) != 0; line = end + 1) {
+                char *dash, *path;
+                uintptr_t low = strtoul(line, &dash, 16), high = strtoul(dash + 1, &path, 16);
+                int needed = path[2] != 'w' || path[4] != 'p';
+                *end = 0;
+                needed |= strstr(path, "libc.") != 0 || strstr(path, "/ld-") != 0 || strstr(path, "namespaces.") != 0;
+                for (int i = 0; i < 3; i++) needed |= own[i] >= low && own[i] < high;
+                needed |= low == kept && strchr(path, '/') == 0 && strchr(path, '[') == 0; /* a library's zeroed data */
+                if (!needed) munmap((void *)low, high - low);
+                if (needed && path[2] == 'w') kept = high;
+            }
+            held -= (size_t)(line - text);
+            memmove(text, line, held);
+        }
+        if (fd >= 0) close(fd);
+    }
+    /* In the init: returns in the environment alone. */
+    static void be_init(const init_t *init) {
         char told[5] = {'S'};
-        int status = SIGKILL;
-        pid_t ended;
+        struct pollfd zygote = {init->zygote_pidfd, POLLIN, 0};
+        int status = SIGKILL, alone, control_fd;
+        pid_t child, ended;
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        if (poll(&zygote, 1, 0) > 0) _exit(1);
+        for (int i = 0; i < init->entries_count; i++)
+            if (write(init->entries[i], "0", 1) < 0) give_up(init, "enter a cell");
+        default_signals();
+        if (!init->alone) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+        if (init->rooted && mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "hidepid=2"))
+            give_up(init, "mount /proc");
+        if (init->hostname[0] && sethostname(init->hostname, strlen(init->hostname))) give_up(init, "set the hostname");
+        child = fork();
+        if (child < 0) give_up(init, "fork");
+        if (child == 0) return;
+        write_file("/proc/self/oom_score_adj", "-1000"); /* the function goes first, its init never */
+        close_between(2, (unsigned)init->control_fd);
+        close_between((unsigned)init->control_fd, ~0u);
+        alone = init->alone; /* what follows is not on the heap */
+        control_fd = init->control_fd;
+        shed_memory();
         do ended = waitpid(-1, &status, __WALL);
         while (ended != child && (ended >= 0 || errno == EINTR));
         memcpy(told + 1, &status, 4);
-        if (send(status_fd, told, sizeof told, MSG_NOSIGNAL) < 0) status = 0; /* the engine is gone, and so are we */
+        if (send(control_fd, told, sizeof told, MSG_NOSIGNAL) < 0) status = 0; /* the engine is gone, and so are we */
         if (!alone) end_orphans();
         _exit(0);
-    }
-    static void default_signals(void) {
-        for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
     }
     """
     enum:
@@ -124,8 +203,11 @@ cdef extern from * nogil:
     int swap_root(const char*, const char*)
     int set_attributes(const char*, uint64_t)
     int loopback_up()
-    void reap_until(int, int, bint)
-    void default_signals()
+    ctypedef struct init_t:
+        int control_fd, zygote_pidfd, entries_count, alone, rooted
+        int entries[8]
+        const char* hostname
+    void be_init(const init_t*)
     int c_unshare "unshare"(int)
     int c_setns "setns"(int, int)
     int c_mount "mount"(const char*, const char*, const char*, unsigned long, const void*)
@@ -174,18 +256,36 @@ def spawn(uint64_t flags, int cgroup_fd=-1) -> tuple:
     return pid, pidfd
 
 
-def watch_over(int child, int status_fd, bint alone) -> None:
-    """Never returns: reap until `child` has ended, send b"S" and its wait status to `status_fd`, and end.
+def bear(uint64_t flags, int cgroup_fd, int control_fd, tuple entries, int zygote_pidfd, *, bint alone, bint rooted,
+         str hostname) -> tuple:
+    """Fork an init into new namespaces, and it an environment: (the init's pid, its pidfd). (0, -1) in the environment.
 
-    alone: whether this is the first process of a PID namespace, with which all others in it end.
+    What goes wrong is said on `control_fd` (b"F" and text), and so is the environment's wait status in the end (b"S").
+    cgroup_fd: a v2 directory to be born in, or -1; entries: descriptors to write b"0" into. alone: the init is the first
+    process of a PID namespace, with which all others end; rooted: it mounts /proc of that. hostname: "" leaves it.
+    Only for processes with one thread. Raises OSError.
     """
-    default_signals()
-    reap_until(child, status_fd, alone)
-
-
-def default_all_signals() -> None:
-    """Give every signal its default action again; what was ignored or handled for a parent's sake is not inherited."""
-    default_signals()
+    cdef init_t init
+    cdef int pidfd = -1, i, failed
+    cdef long pid
+    cdef bytes name = hostname.encode()
+    if len(entries) > 8:
+        raise ValueError(f"{len(entries)} entries are more than 8")
+    init.control_fd, init.zygote_pidfd, init.entries_count = control_fd, zygote_pidfd, <int>len(entries)
+    for i in range(init.entries_count):
+        init.entries[i] = entries[i]
+    init.alone, init.rooted, init.hostname = alone, rooted, name
+    PyOS_BeforeFork()
+    pid = fork_into(flags, cgroup_fd, &pidfd)
+    failed = errno
+    if pid == 0:
+        be_init(&init)
+        PyOS_AfterFork_Child()
+        return 0, -1
+    PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(failed, f"a process in new namespaces: {os.strerror(failed)}")
+    return pid, pidfd
 
 
 def unshare(int flags) -> None:

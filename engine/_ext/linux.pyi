@@ -2,6 +2,7 @@ from typing import Final
 
 ABI: Final[int]
 SLOT_COUNT: Final[int]
+HEAD: Final[bytes]
 
 def create_region(name: str) -> int: ...
 def punch(fd: int, offset: int, length: int) -> None: ...

@@ -51,19 +51,33 @@ class ZygoteLink:
         self._socket = ours
         self._pidfd = os.pidfd_open(self._process.pid)
 
-    def plan(self, plan: dict[str, Any]) -> None:
-        """Tell it what to put around environments: its first order. OSError when it has ended already."""
-        self._socket.send(json.dumps(plan).encode())
+    def plan(self, plan: dict[str, Any], frozen: Path | None) -> None:
+        """Tell it what to put around environments: its first order. OSError when it has ended already.
+
+        frozen: where the frozen must be thawed should this process be killed, for they do not die before.
+        """
+        fds = [] if frozen is None else [os.open(frozen, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
+        try:
+            socket.send_fds(self._socket, [json.dumps(plan).encode()], fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
 
     def wait_ready(self) -> Facts:
         """Block until it can fork. Raises WorkerStartError with what it said on stderr."""
-        if readable(self._socket.fileno(), START_TIMEOUT_S) and (said := self._socket.recv(REPLY_BYTES)):
+        if readable(self._socket.fileno(), START_TIMEOUT_S) and (said := self._first_word()):
             ready = json.loads(said)
             return Facts(ready["enforced"], ready["missing"], ready["memory_kb"])
         self._process.kill()
         _, said = self._process.communicate()
         self.close()
         raise WorkerStartError(f"the worker interpreter {sys.executable} did not start: {said.decode().strip()}")
+
+    def _first_word(self) -> bytes:
+        try:
+            return self._socket.recv(REPLY_BYTES)
+        except ConnectionError:  # it ended with its plan unread
+            return b""
 
     @property
     def pid(self) -> int:

@@ -81,9 +81,14 @@ def _mount_proc(jail: Jail) -> None:
     """What each environment's init will do."""
     pid, _ = namespaces.spawn(jail.flags)
     if pid == 0:
-        os._exit(0 if _done(jail.enclose) else 1)
+        os._exit(0 if _done(_mount_own_proc) else 1)
     if os.waitpid(pid, 0)[1] != 0:
         raise OSError("/proc cannot be mounted in a new PID namespace")
+
+
+def _mount_own_proc() -> None:
+    flags = namespaces.NOSUID | namespaces.NODEV | namespaces.NOEXEC
+    namespaces.mount("proc", "/proc", "proc", flags, "hidepid=2")
 
 
 def _prepare_identity(jail: Jail, plan: Plan, is_root: bool) -> None:

@@ -28,6 +28,8 @@ CONTROLLERS: Final = ("memory", "cpu", "pids", "freezer")
 _LIMIT_OF: Final = {"freezer": "freeze"}  # what a controller's limit is called where that is not its name
 _MEMORY: Final = "memory.limit_in_bytes"
 _MEMORY_AND_SWAP: Final = "memory.memsw.limit_in_bytes"
+_SHARES: Final = "cpu.shares"  # where there is not enough for all, each gets in proportion
+_SHARES_PER_VCPU: Final = 1_024
 _QUOTA: Final = "cpu.cfs_quota_us"
 _PEAK: Final = "memory.max_usage_in_bytes"
 _READ: Final = (("memory", _PEAK), ("pids", "pids.current"))
@@ -81,6 +83,7 @@ class Cgroup1Cell:
 
     def set_cpu(self, vcpus: float | None) -> None:
         quota = -1 if vcpus is None else max(CPU_QUOTA_MIN_US, round(vcpus * CPU_PERIOD_US))
+        self._set("cpu", _SHARES, str(_SHARES_PER_VCPU if vcpus is None else max(2, round(vcpus * _SHARES_PER_VCPU))))
         try:
             self._set("cpu", _QUOTA, str(quota))
         except OSError as error:
@@ -250,6 +253,10 @@ class Cgroup1:
             raise MechanismUnavailableError(f"cannot freeze a cgroup in {usable['freezer']}: {error}") from error
         self._numbers = count()
         self._pool = CellPool(self._make)
+
+    @property
+    def thaw_after_death(self) -> Path | None:
+        return self._claim.directories.get("freezer")
 
     def prepare(self, cells: int) -> None:
         self._pool.prepare(cells)

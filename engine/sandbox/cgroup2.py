@@ -82,6 +82,8 @@ class Cgroup2Cell:
     def set_cpu(self, vcpus: float | None) -> None:
         quota = "max" if vcpus is None else str(max(CPU_QUOTA_MIN_US, round(vcpus * CPU_PERIOD_US)))
         self._set("cpu", "cpu.max", f"{quota} {CPU_PERIOD_US}")
+        # Where there is not enough for all, each gets in proportion.
+        self._set("cpu", "cpu.weight", "100" if vcpus is None else str(min(10_000, max(1, round(vcpus * 100)))))
 
     def oom_kills(self) -> int:
         return counter(self._files, self._directory / "memory.events", "oom_kill")
@@ -188,6 +190,10 @@ class Cgroup2:
         self.why["freeze"] = f"cgroup.freeze in {place}" if freezes else _MISSING.format(place=place)
         self._numbers = count()
         self._pool = CellPool(self._make)
+
+    @property
+    def thaw_after_death(self) -> None:
+        return None
 
     def prepare(self, cells: int) -> None:
         self._pool.prepare(cells)

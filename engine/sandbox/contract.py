@@ -14,6 +14,7 @@ A mechanism and its cells belong to one thread at a time.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from engine.errors import SandboxUnavailableError
@@ -141,6 +142,13 @@ class Mechanism(Protocol):
     @property
     def why(self) -> dict[str, str]:
         """For each of memory, cpu, pids and freeze: by what it is enforced, or why it is not."""
+
+    @property
+    def thaw_after_death(self) -> Path | None:
+        """Where a survivor has to `thaw_below` should the engine be killed: on v1 what is frozen cannot die.
+
+        None where the kernel needs no such help. Without a survivor the next engine on this host does it.
+        """
 
     def prepare(self, cells: int) -> None:
         """Make empty cells ahead of need, up to `cells` in stock: called off the critical path."""

@@ -1,9 +1,9 @@
 """F1: what is put around an environment besides limits, step by step. Runs in a zygote and the processes it forks.
 
-Three processes take part. The *zygote* finds out what this host allows and builds the root directory (`build`). Each
-environment's *init* is forked into new namespaces and makes them its own (`enclose`). The *environment* stays there
-with all rights, as a blank, until it is given a function: then it mounts that function's code (`furnish`) and gives
-up every right for good (`confine`) before it reads a byte of the user's code.
+Three processes take part. The *zygote* finds out what this host allows and builds the root directory (`available.py`).
+Each environment's *init* is forked into new namespaces and makes them its own (`namespaces.bear`). The *environment*
+stays there with all rights, as a blank, until it is given a function: then it mounts that function's code (`furnish`)
+and gives up every right for good (`confine`) before it reads a byte of the user's code.
 """
 
 from __future__ import annotations
@@ -71,14 +71,10 @@ class Jail:
         """Whether an environment's init is the first process of a PID namespace."""
         return "processes" in self.enforced
 
-    # --- in an environment's init -------------------------------------------------------------------------------------
-
-    def enclose(self) -> None:
-        """Make the namespaces that this process was forked into its own. Raises OSError."""
-        if self.is_rooted and self.is_alone:
-            namespaces.mount("proc", "/proc", "proc", _PROC_FLAGS, "hidepid=2")
-        if "hostname" in self.enforced:
-            namespaces.set_hostname(HOSTNAME)
+    @property
+    def hostname(self) -> str:
+        """What an environment's init calls the host; "" where that is not its own to name."""
+        return HOSTNAME if "hostname" in self.enforced else ""
 
     # --- in the environment -------------------------------------------------------------------------------------------
 
@@ -144,7 +140,6 @@ class Jail:
 
 _READ_ONLY: Final = namespaces.READ_ONLY | namespaces.NOSUID | namespaces.NODEV
 _TMP_FLAGS: Final = namespaces.NOSUID | namespaces.NODEV
-_PROC_FLAGS: Final = namespaces.NOSUID | namespaces.NODEV | namespaces.NOEXEC
 
 
 def _stored(bundle: str) -> str:

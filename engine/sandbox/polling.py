@@ -138,6 +138,10 @@ class Polling:
             "freeze": f"no cgroup to freeze; a stop signal can be seen and undone from inside{told}",
         }
 
+    @property
+    def thaw_after_death(self) -> None:
+        return None
+
     def prepare(self, cells: int) -> None:
         """Nothing to make ahead."""
 

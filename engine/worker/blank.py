@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import socket
 from itertools import pairwise
@@ -17,46 +16,52 @@ from itertools import pairwise
 from .._ext import linux, namespaces
 from ..sandbox import root
 from ..sandbox.jail import Jail
-from . import environment
+from . import environment, template
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    Born = tuple[int, int]
+
 ORDER_BYTES = 131_072  # an order holds 4 KB of variables and a few paths
 ORDER_FDS = 8
 FDS_MOST = 1 << 20
-LEAST_KILLABLE = "-1000"  # of an oom_score_adj: the function goes first, its init never
+FAILURE_BYTES = 4_000
+PURPOSES = {"environment": environment.run, "template": template.make, "copy": template.become}
 
 
-def begin(jail: Jail, worker: environment.Worker, fds: list[int], zygote_pidfd: int) -> int:
-    """Be an environment's init, and in its child the environment itself: the exit status of that.
+def bear(jail: Jail, worker: environment.Worker, order: dict[str, Any], fds: list[int], zygote_pidfd: int) -> Born:
+    """Fork an environment and its init: the init's pid and pidfd. In the environment it never returns.
 
-    `fds`: the control socket, then the entries of the cell to move into.
+    `fds`: the control socket, then the entries of the cell to move into, or its directory to be born in.
     """
+    control, *entries = fds
+    cgroup_fd = entries.pop() if order["into_cgroup"] else -1
+    pid, pidfd = namespaces.bear(
+        jail.flags,
+        cgroup_fd,
+        control,
+        tuple(entries),
+        zygote_pidfd,
+        alone=jail.is_alone,
+        rooted=jail.is_alone and jail.is_rooted,
+        hostname=jail.hostname,
+    )
+    if pid == 0:
+        code = 1
+        try:
+            code = _live(jail, worker, control)
+        finally:
+            os._exit(code)
+    return pid, pidfd
+
+
+def _live(jail: Jail, worker: environment.Worker, control: int) -> int:
+    """In the environment: the exit status of the process. Its init may be gone already, and then the kernel ends it."""
     linux.die_with_parent(signal.SIGKILL)
-    if select.select([zygote_pidfd], [], [], 0)[0]:
-        return 1
-    control = fds[0]
-    for entry in fds[1:]:
-        os.write(entry, b"0")
     _close_all_but(0, 1, 2, control)
-    namespaces.default_all_signals()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if not jail.is_alone:
-        linux.adopt_orphans()
-    try:
-        jail.enclose()
-    except OSError as error:
-        return _failed(control, error)
-    own_pid = os.getpid()
-    child = os.fork()
-    if child:
-        _protect_from_memory_kills()
-        namespaces.watch_over(child, control, jail.is_alone)
-    linux.die_with_parent(signal.SIGKILL)
-    if os.getppid() != own_pid:
-        return 1
     return _wait_for_order(jail, worker, socket.socket(fileno=control))
 
 
@@ -64,26 +69,32 @@ def _wait_for_order(jail: Jail, worker: environment.Worker, control: socket.sock
     os.setsid()
     os.umask(0o022)
     try:
-        jail.make_ready()
-    except OSError as error:
+        given = _take_order(jail, worker, control)
+    except Exception as error:  # noqa: BLE001  # nobody else would ever hear of it
         return _failed(control.fileno(), error)
+    control.close()
+    if given is None:
+        return 0
+    order, fds = given
+    return PURPOSES[order["purpose"]](worker, order, fds)
+
+
+def _take_order(
+    jail: Jail, worker: environment.Worker, control: socket.socket
+) -> tuple[dict[str, Any], list[int]] | None:
+    """The order and its descriptors, once this process is ready to obey it; None when the engine is gone."""
+    jail.make_ready()
     worker.rehearse()
     control.send(b"B")
     message, fds, _, _ = socket.recv_fds(control, ORDER_BYTES, ORDER_FDS)
     if not message:
-        return 0
+        return None
     order = json.loads(message)
-    try:
-        made = _move_in(jail, order, fds)
-    except OSError as error:
-        return _failed(control.fileno(), error)
+    made = _move_in(jail, order, fds)
     if made is not None:
         socket.send_fds(control, [b"N"], [made])
         os.close(made)
-    if control.recv(1) != b"G":
-        return 0
-    control.close()
-    return environment.run(worker, order, fds[:3])
+    return (order, fds) if control.recv(1) == b"G" else None
 
 
 def _move_in(jail: Jail, order: dict[str, Any], fds: list[int]) -> int | None:
@@ -116,17 +127,9 @@ def _readable(jail: Jail, order: dict[str, Any]) -> list[str]:
     return [given["task_root"], runtime, *packages, *order["layers"], *jail.stdlib]
 
 
-def _failed(control: int, error: OSError) -> int:
-    os.write(control, b"F" + str(error).encode())
+def _failed(control: int, error: Exception) -> int:
+    os.write(control, b"F" + (str(error) if isinstance(error, OSError) else repr(error)).encode()[:FAILURE_BYTES])
     return 1
-
-
-def _protect_from_memory_kills() -> None:
-    try:
-        with open("/proc/self/oom_score_adj", "w") as score:
-            score.write(LEAST_KILLABLE)
-    except OSError:
-        pass  # without the right to, it is merely the smallest process of its cell
 
 
 def _close_all_but(*kept: int) -> None:

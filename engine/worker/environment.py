@@ -10,17 +10,19 @@ import atexit
 import fcntl
 import importlib
 import io
+import json
 import os
 import resource
+import socket
 import sys
 import time
 import traceback
 from itertools import pairwise
 from types import ModuleType
 
-from .._ext import port
+from .._ext import linux, port
 from ..records import report
-from . import context, faults, handler, logging_setup, marshal, output, surroundings
+from . import context, faults, handler, logging_setup, marshal, output, snapshot, surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,15 +52,37 @@ class Worker:
     def rehearse(self) -> None:
         """Do once, with made-up values, what a start will do: the pages that it touches are this process's then."""
         names = ("function_name", "version", "log_group", "log_stream", "region", "task_root", "runtime_dir")
-        given: dict[str, Any] = {**dict.fromkeys(names, "rehearsal"), "memory_mb": 128}
-        variables = surroundings.environment_variables(**given, handler="rehearsal.handler", runtime="python3.11")
-        surroundings.apply(variables, list(sys.path))
+        given: dict[str, Any] = {name: f"rehearsal of {name}" for name in names}
+        given |= {
+            "memory_mb": 128,
+            "handler": "rehearsal.handler",
+            "runtime": "python3.11",
+            "user": {},
+            "credentials": {},
+        }
+        order = json.loads(json.dumps({"surroundings": given, "layers": [], "stdlib": list(sys.path), "arn": "x"}))
+        variables = surround(order)
+        self._rehearse_a_place(order, variables)
         space: dict[str, Any] = {}
         exec(compile(REHEARSED, "rehearsal.py", "exec"), space)
         for unmarshal, to_json in self.codecs.values():
             to_json(space["handler"](unmarshal(b'{"rehearsal": [1, 2.5, "x"]}'), None))
         importlib.import_module(REHEARSED_IMPORT)
         del sys.modules[REHEARSED_IMPORT]
+
+    def _rehearse_a_place(self, order: dict[str, Any], variables: dict[str, str]) -> None:
+        """Orders come with descriptors; a place is in a region."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        region = linux.create_region("rehearsal")
+        os.write(region, linux.HEAD)
+        socket.send_fds(ours, [json.dumps(order).encode()], [region, region, region])
+        _, fds, _, _ = socket.recv_fds(theirs, 65_536, len(order))
+        open_port(self, {**order, "index": 0, "timeout_ns": 0}, fds, variables)
+        self.place.leave()
+        for fd in (region, *fds):
+            os.close(fd)
+        ours.close()
+        theirs.close()
 
 
 def run(worker: Worker, order: dict[str, Any], fds: list[int]) -> int:
@@ -67,11 +91,11 @@ def run(worker: Worker, order: dict[str, Any], fds: list[int]) -> int:
     `fds`: the region, its eventfd, the log pipe's write end.
     """
     start_ns = time.monotonic_ns()
-    _settle_in(fds)
+    settle_in(fds, fds[2])
     try:
         return _live(worker, order, fds, start_ns)
     except SystemExit as leaving:
-        return _exit_status(leaving)
+        return exit_status(leaving)
     except BaseException:  # noqa: BLE001  # what ends a Python process with a traceback
         traceback.print_exc()
         return 1
@@ -79,10 +103,10 @@ def run(worker: Worker, order: dict[str, Any], fds: list[int]) -> int:
         atexit._run_exitfuncs()
 
 
-def _settle_in(fds: list[int]) -> None:
+def settle_in(fds: list[int], log_fd: int) -> None:
     """Output to the log; the environment's own descriptors above the function's limit, so that it cannot close them."""
-    os.dup2(fds[2], 1)
-    os.dup2(fds[2], 2)
+    os.dup2(log_fd, 1)
+    os.dup2(log_fd, 2)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if most >= OPEN_FILES_MAX + len(fds):
@@ -93,18 +117,38 @@ def _settle_in(fds: list[int]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _live(worker: Worker, order: dict[str, Any], fds: list[int], start_ns: int) -> int:
-    """Init and serve. With `late` set the init belongs to the first invocation, as Lambda does after a failed one."""
-    given = order["surroundings"]
+def enter(order: dict[str, Any]) -> dict[str, str]:
+    """Go to the function's code, surrounded with what it finds there; its variables."""
+    variables = surround(order)
+    os.chdir(order["surroundings"]["task_root"])
+    sys.argv = ["/var/runtime/bootstrap.py", order["surroundings"]["handler"]]
+    return variables
+
+
+def surround(order: dict[str, Any]) -> dict[str, str]:
+    """Variables, time zone and import path; the variables."""
+    given, layers = order["surroundings"], order["layers"]
     variables = surroundings.environment_variables(**given)
-    task_root, layers = given["task_root"], order["layers"]
     path = surroundings.search_path(
-        task_root, layers, [given["runtime_dir"]], order["stdlib"], given["user"].get("PYTHONPATH")
+        given["task_root"], layers, [given["runtime_dir"]], order["stdlib"], given["user"].get("PYTHONPATH")
     )
     surroundings.apply(variables, path)
-    os.chdir(task_root)
-    sys.argv = ["/var/runtime/bootstrap.py", given["handler"]]
-    place = _open_port(worker, order, fds, variables)
+    return variables
+
+
+def run_init(worker: Worker, order: dict[str, Any]) -> None:
+    """Import the function. Raises whatever its code does, or Fault."""
+    given = order["surroundings"]
+    surroundings.run_path_files([given["task_root"], *surroundings.layer_folders(order["layers"])])
+    worker.place.handler = handler.load(given["handler"])
+    if order.get("hooks"):  # of a version that was to start from snapshots, and of which none could be made
+        snapshot.run_before_snapshot()
+        snapshot.run_after_restore()
+
+
+def _live(worker: Worker, order: dict[str, Any], fds: list[int], start_ns: int) -> int:
+    """Init and serve. With `late` set the init belongs to the first invocation, as Lambda does after a failed one."""
+    place = open_port(worker, order, fds, enter(order))
     late = order["late"]
     if late:
         place.init_ended(start_ns, False)
@@ -113,8 +157,9 @@ def _live(worker: Worker, order: dict[str, Any], fds: list[int], start_ns: int) 
         start_ns = time.monotonic_ns()
         place.begin()
     try:
-        surroundings.run_path_files([task_root, *surroundings.layer_folders(layers)])
-        place.handler = handler.load(given["handler"])
+        run_init(worker, order)
+    except snapshot.HookError as failed:
+        return _init_failed(place, failed.error, start_ns, late, failed.error_type)
     except Exception as error:  # noqa: BLE001  # init runs the user's code, which may raise anything
         return _init_failed(place, error, start_ns, late)
     if not late:
@@ -123,7 +168,8 @@ def _live(worker: Worker, order: dict[str, Any], fds: list[int], start_ns: int) 
     return 0
 
 
-def _open_port(worker: Worker, order: dict[str, Any], fds: list[int], variables: dict[str, str]) -> port.Port:
+def open_port(worker: Worker, order: dict[str, Any], fds: list[int], variables: dict[str, str]) -> port.Port:
+    """Take the environment's place in its function's region."""
     region_fd, event_fd, log_fd = fds
     place = worker.place
     place.open(region_fd, order["index"], event_fd, log_fd, order["timeout_ns"])
@@ -133,13 +179,19 @@ def _open_port(worker: Worker, order: dict[str, Any], fds: list[int], variables:
     place.invoked_function_arn = order["arn"]
     place.log_group_name = variables["AWS_LAMBDA_LOG_GROUP_NAME"]
     place.log_stream_name = variables["AWS_LAMBDA_LOG_STREAM_NAME"]
+    use_codec(worker, variables)
+    return place
+
+
+def use_codec(worker: Worker, variables: dict[str, str]) -> None:
+    """JSON and error texts as this runtime has them, in the log format that is asked for."""
+    place = worker.place
     ascii_only = variables["AWS_EXECUTION_ENV"].removeprefix("AWS_Lambda_") in marshal.ASCII_ONLY_RUNTIMES
     place.unmarshal, place.marshal = worker.codecs[ascii_only]
     as_json = variables.get("AWS_LAMBDA_LOG_FORMAT") == "JSON"
     if as_json:
         logging_setup.use_json(worker.logs, variables.get("AWS_LAMBDA_LOG_LEVEL"))
     place.fault = _fault_teller(place.marshal, as_json)
-    return place
 
 
 def _fault_teller(
@@ -174,8 +226,9 @@ def _extras(document: bytes) -> tuple[object, dict[str, str], str | None, str | 
     return client, trace, sent.get("identity"), sent.get("tenant_id")
 
 
-def _init_failed(place: port.Port, error: Exception, start_ns: int, late: bool) -> int:
-    answer, error_type = place.fault(error, "")
+def _init_failed(place: port.Port, error: BaseException, start_ns: int, late: bool, error_type: str = "") -> int:
+    answer, own_type = place.fault(error, "")
+    error_type = error_type or own_type
     place.flush()
     if late:
         _print(report.init_report_line(time.monotonic_ns() - start_ns, "invoke", "error", error_type) + "\n")
@@ -194,7 +247,7 @@ def _hide_engine() -> None:
     sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.FileIO(0, closefd=False))  # type: ignore[misc]
 
 
-def _exit_status(leaving: SystemExit) -> int:
+def exit_status(leaving: SystemExit) -> int:
     if leaving.code is None:
         return 0
     if isinstance(leaving.code, int):

@@ -46,10 +46,9 @@ class Zygote:
     """One process that forks others."""
 
     def __init__(self, control: socket.socket, host_pid: int) -> None:
-        from engine._ext import namespaces
         from engine.worker import blank, environment
 
-        self.spawn, self.begin, self.make_worker = namespaces.spawn, blank.begin, environment.Worker
+        self.bear, self.make_worker = blank.bear, environment.Worker
         self.control = control
         self.host_pidfd = os.pidfd_open(host_pid)
         self.own_pidfd = os.pidfd_open(os.getpid())
@@ -85,18 +84,7 @@ class Zygote:
         return True
 
     def fork(self, jail: Jail, order: dict[str, Any], fds: list[int]) -> None:
-        cgroup_fd = fds.pop() if order["into_cgroup"] else -1
-        try:
-            pid, pidfd = self.spawn(jail.flags, cgroup_fd)
-            if pid == 0:
-                code = 1
-                try:
-                    code = self.begin(jail, self.worker, fds, self.own_pidfd)
-                finally:
-                    os._exit(code)
-        finally:
-            if cgroup_fd >= 0:
-                os.close(cgroup_fd)
+        pid, pidfd = self.bear(jail, self.worker, order, fds, self.own_pidfd)
         self.tell({"forked": order["key"], "pid": pid}, [pidfd])
         os.close(pidfd)
 
@@ -118,14 +106,17 @@ def main() -> None:
     _preload(package_parent, library_folders)
     from engine.sandbox.available import build_jail
     from engine.sandbox.jail import Plan
+    from engine.sandbox.thaw import thaw_below
 
     zygote = Zygote(socket.socket(fileno=int(control_fd)), int(host_pid))
-    plan = zygote.control.recv(ORDER_BYTES)
+    plan, frozen, _, _ = socket.recv_fds(zygote.control, ORDER_BYTES, 1)
     if not plan:
         return
     jail = build_jail(Plan(**json.loads(plan)))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for what ends here: the kernel reaps it
     zygote.serve(jail)
+    for folder in frozen:  # the engine may have been killed
+        thaw_below(folder)
 
 
 if __name__ == "__main__":

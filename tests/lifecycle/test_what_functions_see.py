@@ -25,7 +25,8 @@ def test_a_function_sees_no_variable_of_the_host(deploy: Deploy, host_secrets: f
 
 
 def test_a_function_imports_what_lambda_has_and_nothing_of_the_engines(deploy: Deploy) -> None:
-    lambdas = ["boto3", "botocore", "snapshot_restore_py", "simplejson", "json", "decimal"]
+    of_packages_imported_before = ["logging.handlers", "importlib.util", "json.tool"]
+    lambdas = ["boto3", "botocore", "snapshot_restore_py", "simplejson", "decimal", *of_packages_imported_before]
     hosts = ["orjson", "uvloop", "msgpack", "psutil", "click", "rich", "Cython", "pytest"]
     told = deploy("imports", timeout_s=60)([*lambdas, *hosts, "engine", "engine._ext", "engine.worker"]).json()
     there = {name for name, outcome in told.items() if outcome == "imported"}

@@ -32,38 +32,48 @@ user = pwd.getpwnam(sys.argv[1])
 os.setgroups([]), os.setgid(user.pw_gid), os.setuid(user.pw_uid)
 os.execv(sys.argv[2], sys.argv[2:])'
 
-# part NAME CGROUP USER PYTEST-ARGUMENTS...: pytest in a cgroup, as a user.
+# part NAME CGROUP USER PYTEST-ARGUMENTS...: pytest in a cgroup, as a user. One that hangs is ended.
 part() {
     local name=$1 cgroup=$2 user=$3
     shift 3
-    (
-        sh -c 'echo $PPID' >"$cgroup/cgroup.procs"
-        exec "$python" -P -c "$AS_USER" "$user" "$python" -P -m pytest -q --tb=short --basetemp="/tmp/part-$name" "$@"
-    )
+    mkdir -m 1777 "/tmp/$name"
+    # The watcher that `timeout` is stays outside: an engine moves only what descends from it.
+    TMPDIR="/tmp/$name" timeout "$(word longest_s)" sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$cgroup" \
+        "$python" -P -c "$AS_USER" "$user" "$python" -P -m pytest -q --color=no --tb=short "$@"
     echo "PART $name: $?"
 }
 
-mkdir $top/engine.scope
-part service $top/engine.scope root -m "not qemu and not guest" tests/sandbox --ignore tests/sandbox/test_cgroup1_files.py
-part engine $top/engine.scope root -m guest tests/qemu
+as_root() {
+    mkdir $top/engine.scope
+    part service $top/engine.scope root -m "not qemu and not guest" tests/sandbox --ignore tests/sandbox/test_cgroup1_files.py
+    part engine $top/engine.scope root -m guest tests/qemu
+}
 
-# What `systemd-run --user --scope -p Delegate=yes` gives a user: a cgroup of its own.
-mkdir -p $top/delegated.scope
-chown user $top/delegated.scope $top/delegated.scope/cgroup.procs $top/delegated.scope/cgroup.subtree_control
-part delegated $top/delegated.scope user -m "not qemu and not guest" tests/sandbox/test_cells.py -k "hog or frozen or killing or closing or anew or quota or fork_loop or later"
+as_user() {
+    # What `systemd-run --user --scope -p Delegate=yes` gives a user: a cgroup of its own.
+    mkdir -p $top/delegated.scope
+    chown user $top/delegated.scope $top/delegated.scope/cgroup.procs $top/delegated.scope/cgroup.subtree_control
+    part delegated $top/delegated.scope user -m "not qemu and not guest" tests/sandbox/test_cells.py \
+        -k "hog or frozen or killing or closing or anew or quota or fork_loop or later"
 
-# A user's session as systemd makes it: delegated at the top, controllers handed on, a shell beside the engine.
-session=$top/user@1000.service
-mkdir -p $session/app.slice/shell.scope
-"$python" -c 'import os, sys; os.setxattr(sys.argv[1], "user.delegate", b"1")' $session
-echo "+memory +pids" >$session/cgroup.subtree_control
-echo "+memory +pids" >$session/app.slice/cgroup.subtree_control
-chown -R user $session
-sleep 100000 &
-echo $! >$session/app.slice/shell.scope/cgroup.procs
-part session $session/app.slice/shell.scope user -m "not qemu and not guest" tests/sandbox/test_cells.py \
-    -k "hog or frozen or fork_loop"
+    # A user's session as systemd makes it: delegated at the top, controllers handed on, a shell beside the engine.
+    session=$top/user@1000.service
+    mkdir -p $session/app.slice/shell.scope
+    "$python" -c 'import os, sys; os.setxattr(sys.argv[1], "user.delegate", b"1")' $session
+    echo "+memory +pids" >$session/cgroup.subtree_control
+    echo "+memory +pids" >$session/app.slice/cgroup.subtree_control
+    chown -R user $session
+    sleep 100000 &
+    echo $! >$session/app.slice/shell.scope/cgroup.procs
+    part session $session/app.slice/shell.scope user -m "not qemu and not guest" tests/sandbox/test_cells.py \
+        -k "hog or frozen or fork_loop"
+}
 
+as_root >/tmp/as_root.log 2>&1 &
+first=$!
+as_user >/tmp/as_user.log 2>&1 &
+wait $first $!
+cat /tmp/as_root.log /tmp/as_user.log
 left=$(find $top -name 'invocation-engine-*')
 echo "LEFT ${left:-nothing}"
 reboot -f

@@ -29,6 +29,7 @@ from engine.errors import EngineError
 from engine.sandbox.contract import Cell, Limits, Mechanism
 from engine.sandbox.null import Null
 from engine.sandbox.polling import Polling
+from engine.sandbox.thaw import thaw_below
 
 Start = Callable[[Cell, str], Tenant]
 kernel_enforced = pytest.mark.parametrize(
@@ -263,6 +264,21 @@ def test_a_kill_from_outside_holds_once_a_frozen_cell_is_thawed(mechanism: Mecha
     until(cell.frozen)
     os.kill(idle.pid, signal.SIGKILL)
     cell.thaw()
+    assert idle.wait() == -signal.SIGKILL
+    cell.release()
+
+
+@kernel_enforced
+def test_a_survivor_of_the_engine_can_let_the_frozen_die(mechanism: Mechanism, tenant: Start) -> None:
+    cell = mechanism.open_cell(LIMITS)
+    idle = tenant(cell, "wait()")
+    cell.freeze()
+    until(cell.frozen)
+    os.kill(idle.pid, signal.SIGKILL)
+    if mechanism.thaw_after_death is not None:
+        folder = os.open(mechanism.thaw_after_death, os.O_RDONLY)
+        thaw_below(folder)
+        os.close(folder)
     assert idle.wait() == -signal.SIGKILL
     cell.release()
 

@@ -37,7 +37,7 @@ import fcntl, os, sys
 descriptor = os.open(sys.argv[1], os.O_RDWR)
 fcntl.lockf(descriptor, fcntl.LOCK_EX)
 if os.fork() == 0:
-    print("locked by my parent", flush=True)
+    print(os.getpid(), flush=True)  # locked by my parent
     os.read(0, 1)
     os._exit(0)
 os.read(0, 1)
@@ -58,10 +58,11 @@ def locked_elsewhere(directory: Path) -> Iterator[subprocess.Popen[str]]:
     argv = [sys.executable, "-I", "-S", "-c", LOCK, str(directory / "cgroup.procs")]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdin is not None
-        assert process.stdout.readline() == "locked by my parent\n"
+        child = os.pidfd_open(int(process.stdout.readline()))
         yield process
         process.stdin.close()
-        assert process.stdout.read() == ""  # both have ended
+        select.select([child], [], [])
+        os.close(child)
 
 
 @in_cgroups
