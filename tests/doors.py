@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
 import uvloop
 
 import engine
@@ -122,25 +122,58 @@ class Function:
     def pids(self) -> list[int]:
         return environment_pids(self.door, self.name)
 
+    def pid(self, stream: str) -> int:
+        """Of the environment with this log stream."""
+        return environment_pid(self.door, stream)
+
 
 def environment_pids(door: Door, name: str | None = None) -> list[int]:
-    """Processes of one function's environments, or of all.
+    """Processes of one function's environments, or of all, as the host numbers them."""
+    return list(_pids_by_stream(door, name).values())
 
-    An environment can answer before the engine has read the zygote's word of its pid: that is waited for.
-    """
+
+def environment_pid(door: Door, stream: str) -> int:
+    """The process of the environment with this log stream: what a function knows itself by, as its own pid is 2."""
+    return _pids_by_stream(door)[stream]
+
+
+def _pids_by_stream(door: Door, name: str | None = None) -> dict[str, int]:
+    """An environment can answer before the engine has read its own word of its pid: that is waited for."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         lanes = [pool.lane for pool in door.inside._supervisor.pools if name in (None, pool.lane.name)]
         environments = [env for lane in lanes for env in list(lane.environments) if env is not None]
         if all(env.pid > 0 for env in environments):
-            return [env.pid for env in environments]
+            return {env.stream: env.pid for env in environments}
         assert time.monotonic() < deadline, environments
         os.sched_yield()
+
+
+def host_pid(environment: int, own_pid: int) -> int:
+    """The host's number of the process that this environment, or what it started, knows by `own_pid`."""
+    family = psutil.Process(environment).parent().children(recursive=True)
+    (found,) = (process.pid for process in family if _own_pid(process.pid) == own_pid)
+    return found
+
+
+def _own_pid(pid: int) -> int:
+    """As the innermost PID namespace numbers it."""
+    with open(f"/proc/{pid}/status") as status:
+        return next(int(line.split()[-1]) for line in status if line.startswith("NSpid:"))
 
 
 def zygote_pid(door: Door) -> int:
     pid: int = door.inside._supervisor.births.zygote.pid
     return pid
+
+
+def family_pids(door: Door) -> list[int]:
+    """The zygote and all that it forked, once no fork is under way: environments, their inits, blanks in stock."""
+    births, deadline = door.inside._supervisor.births, time.monotonic() + PATIENCE_S
+    while not all(blank.own_pid > 0 for blank in (*list(births._stock), *list(births._homes.values()))):
+        assert time.monotonic() < deadline
+        os.sched_yield()
+    return [births.zygote.pid, *(child.pid for child in psutil.Process(births.zygote.pid).children(recursive=True))]
 
 
 @contextmanager
@@ -150,7 +183,9 @@ def watched(*pids: int) -> Iterator[Callable[[], None]]:
 
     def wait_gone() -> None:
         for pid, pidfd in zip(pids, pidfds, strict=True):
-            assert select.select([pidfd], [], [], PATIENCE_S)[0], f"process {pid} is still there"
+            poll = select.poll()  # which takes descriptors of any number
+            poll.register(pidfd, select.POLLIN)
+            assert poll.poll(PATIENCE_S * 1_000), f"process {pid} is still there"
 
     try:
         yield wait_gone
@@ -160,14 +195,15 @@ def watched(*pids: int) -> Iterator[Callable[[], None]]:
 
 
 class Gate:
-    """Where functions say that they are running, and wait until they may go on. See `code/endings.py: waits`."""
+    """Where functions say that they are running, and wait until they may go on. See `code/endings.py: waits`.
 
-    def __init__(self, folder: Path) -> None:
-        self.path = str(folder / "gate")
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(self.path)
-        self._listener.listen(1024)
+    On TCP: a sandboxed function sees no file of the host, but has its network.
+    """
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self._listener.settimeout(PATIENCE_S)
+        self.address = list(self._listener.getsockname())  # as it comes back from a function
         self._inside: list[socket.socket] = []
 
     def wait_entered(self, count: int = 1) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from .._ext import confine, namespaces
-from . import landlock, root, seccomp
+from . import interpreter, landlock, root, seccomp
 from .jail import NAMESPACES, Jail, Plan
 
 _BY_NAMESPACE: Final = {
@@ -73,20 +73,8 @@ def _use_own_interpreter(jail: Jail, plan: Plan) -> None:
     """Python is at Lambda's place now, for this process and all that come from it."""
     jail.stdlib = [root.LANGUAGE + folder.removeprefix(plan.prefix) for folder in plan.stdlib]
     sys.path[:] = jail.stdlib
-    sys.path_importer_cache.clear()
-    sys.executable = root.LANGUAGE + plan.executable.removeprefix(plan.prefix)
-    sys.prefix = sys.exec_prefix = sys.base_prefix = sys.base_exec_prefix = root.LANGUAGE
-    for module in list(sys.modules.values()):
-        for name in ("__file__", "__cached__"):
-            place = getattr(module, name, None)
-            if isinstance(place, str) and place.startswith(plan.prefix):
-                setattr(module, name, root.LANGUAGE + place.removeprefix(plan.prefix))
-        folders = getattr(module, "__path__", None)
-        if isinstance(folders, list):  # which is its spec's list too
-            folders[:] = [
-                root.LANGUAGE + folder.removeprefix(plan.prefix) if folder.startswith(plan.prefix) else folder
-                for folder in folders
-            ]
+    loaded = {folder: f"{root.RUNTIME}/{name}" for name, folder in plan.packages.items() if name in sys.modules}
+    interpreter.move(root.LANGUAGE, plan.executable, {**loaded, plan.prefix: root.LANGUAGE})
 
 
 def _mount_proc(jail: Jail) -> None:

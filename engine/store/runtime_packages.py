@@ -1,6 +1,6 @@
 """F1: the packages that Lambda's Python runtime ships beside the standard library, as a folder of symlinks.
 
-The folder holds what boto3 and snapshot-restore-py require and nothing else of this interpreter's environment, so that
+The folder holds them and what they require, and nothing else of this interpreter's environment, so that
 a function sees what it would see in Lambda.
 """
 
@@ -15,7 +15,7 @@ from typing import Final
 from ..errors import WorkerStartError
 
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html ("Runtime-included SDK versions")
-SHIPPED: Final = ("boto3", "snapshot-restore-py")
+SHIPPED: Final = ("boto3", "simplejson", "snapshot-restore-py")
 
 _NAME = re.compile(r"\s*(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[(?P<extras>[^\]]*)\])?")
 _NEVER_LINKED: Final = frozenset({"..", "__pycache__", "", "/"})

@@ -23,8 +23,7 @@ def handler(event, context):
     if isinstance(event, dict) and "sleep_s" in event:
         time.sleep(event["sleep_s"])
     if isinstance(event, dict) and "wait_at" in event:  # until the test lets go: see doors.Gate
-        with socket.socket(socket.AF_UNIX) as gate:
-            gate.connect(event["wait_at"])
+        with socket.create_connection(event["wait_at"]) as gate:
             gate.recv(1)
     print("seen", event)
     return event
@@ -55,9 +54,9 @@ def passage(tmp_path: Path, address: str) -> Iterator[Passage]:
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
+def gate() -> Iterator[Gate]:
     """Where invocations of `echo` wait until the test lets go."""
-    gate = Gate(tmp_path)
+    gate = Gate()
     yield gate
     gate.close()
 

@@ -30,7 +30,7 @@ def kind(request: pytest.FixtureRequest) -> Any:
 
 def held(face: Face, gate: Gate) -> Any:
     """An invocation under way whose function waits at the gate."""
-    call = face.start("invoke", "echo", {"wait_at": gate.path})
+    call = face.start("invoke", "echo", {"wait_at": gate.address})
     gate.wait_entered()
     return call
 
@@ -108,7 +108,7 @@ def test_a_server_that_went_is_tried_a_few_times_and_one_that_came_back_is_found
 def test_a_wait_that_ends_drops_only_the_wait(kind: Any, address: str, gate: Gate) -> None:
     with kind(address) as face:
         with pytest.raises(errors.WaitTimeoutError, match=r"invoke had no answer within 0.01 s"):
-            face.invoke("echo", {"wait_at": gate.path}, timeout_s=0.01)
+            face.invoke("echo", {"wait_at": gate.address}, timeout_s=0.01)
         gate.wait_entered()
         assert face.invoke("echo", 2, timeout_s=60).json() == 2
         gate.open()
@@ -120,7 +120,7 @@ def test_a_wait_that_ends_drops_only_the_wait(kind: Any, address: str, gate: Gat
 
 def test_a_clients_own_time_limit_is_for_every_call(kind: Any, address: str, gate: Gate) -> None:
     with kind(address, timeout_s=0.05) as face, pytest.raises(errors.WaitTimeoutError):
-        face.invoke("echo", {"wait_at": gate.path})
+        face.invoke("echo", {"wait_at": gate.address})
     gate.wait_entered()
 
 
@@ -129,7 +129,7 @@ def test_answers_come_in_any_order(client: Face, gate: Gate) -> None:
     assert client.ping() == "pong"
     assert not slow.done()
     gate.open()
-    assert slow.result(60).json() == {"wait_at": gate.path}
+    assert slow.result(60).json() == {"wait_at": gate.address}
 
 
 @pytest.mark.parametrize("babble", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xc1", b"\x93\x01\x02\x03"])

@@ -50,8 +50,8 @@ def run(request: pytest.FixtureRequest, _returns_everything: None) -> Iterator[C
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    made = Gate(tmp_path)
+def gate() -> Iterator[Gate]:
+    made = Gate()
     yield made
     made.close()
 

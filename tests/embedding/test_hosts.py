@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
-from doors import DOORS, PATIENCE_S, BlockingDoor, Gate, environment_pids, watched, zygote_pid
+from doors import DOORS, PATIENCE_S, BlockingDoor, Gate, environment_pid, family_pids, watched, zygote_pid
 from holdings import holdings
 
 import engine
@@ -95,15 +95,15 @@ def test_many_threads_of_a_host_call_at_once(door: Any) -> None:
 
 def test_a_forked_child_cannot_use_the_engine_and_its_end_does_not_harm_it(_returns_everything: None) -> None:
     with engine.sync.Engine() as opened:
-        opened.create_function("pid", code=CODE, handler="hosted.tells_its_pid")
-        pid = opened.invoke("pid").json()
+        opened.create_function("stream", code=CODE, handler="hosted.tells_its_stream")
+        stream = opened.invoke("stream").json()
         folder = opened._engine._control._temporary
         assert folder is not None
         told, tell = os.pipe()
         child = os.fork()
         if child == 0:
             try:
-                opened.invoke("pid")
+                opened.invoke("stream")
             except errors.ForeignProcessError as error:
                 os.write(tell, str(error).encode())
             finally:
@@ -115,8 +115,8 @@ def test_a_forked_child_cannot_use_the_engine_and_its_end_does_not_harm_it(_retu
             assert f"belongs to process {os.getpid()}" in words.read()
         assert os.waitpid(child, 0)[1] == 0
         assert folder.is_dir()
-        result = opened.invoke("pid")
-        assert (result.json(), result.start) == (pid, "warm")
+        result = opened.invoke("stream")
+        assert (result.json(), result.start) == (stream, "warm")
 
 
 def test_a_child_that_ends_as_a_whole_interpreter_leaves_its_parents_engine_alone(
@@ -146,10 +146,11 @@ def test_signal_handlers_and_the_wakeup_descriptor_are_the_hosts(run: Run) -> No
 
 
 def test_a_host_may_reap_its_own_children_and_finds_no_zombie(door: Any) -> None:
-    door.create_function("pid", code=CODE, handler="hosted.tells_its_pid")
+    door.create_function("stream", code=CODE, handler="hosted.tells_its_stream")
     for _ in range(3):
-        with watched(door.invoke("pid").json()) as wait_gone:
-            os.kill(environment_pids(door)[0], signal.SIGKILL)
+        pid = environment_pid(door, door.invoke("stream").json())
+        with watched(pid, psutil.Process(pid).ppid()) as wait_gone:
+            os.kill(pid, signal.SIGKILL)
             wait_gone()
     assert subprocess.run(["true"], check=True).returncode == 0
     states = [child.status() for child in psutil.Process().children(recursive=False)]
@@ -158,8 +159,8 @@ def test_a_host_may_reap_its_own_children_and_finds_no_zombie(door: Any) -> None
 
 
 def test_a_program_that_the_host_starts_inherits_nothing_of_the_engines(door: Any) -> None:
-    door.create_function("pid", code=CODE, handler="hosted.tells_its_pid")
-    door.invoke("pid")
+    door.create_function("echoes", code=CODE, handler="hosted.echoes")
+    door.invoke("echoes")
     listed = subprocess.run(["ls", "-l", "/proc/self/fd"], close_fds=False, capture_output=True, text=True, check=True)
     assert "memfd:" not in listed.stdout
     assert "[eventfd]" not in listed.stdout
@@ -173,8 +174,9 @@ def test_an_environment_holds_nothing_of_the_hosts(door: Any, tmp_path: Path) ->
     held = os.open(tmp_path, os.O_RDONLY)
     os.set_inheritable(held, True)
     with BlockingDoor() as opened:
-        opened.create_function("pid", code=CODE, handler="hosted.tells_its_pid")
-        for pid in (opened.invoke("pid").json(), zygote_pid(opened)):
+        opened.create_function("stream", code=CODE, handler="hosted.tells_its_stream")
+        environment = environment_pid(opened, opened.invoke("stream").json())
+        for pid in (environment, psutil.Process(environment).ppid(), zygote_pid(opened)):
             links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
             assert str(tmp_path) not in links
     os.close(held)
@@ -184,7 +186,8 @@ def test_when_the_host_is_killed_its_processes_go_too(host: Callable[..., subpro
     process = host("host_that_waits.py")
     assert process.stdout is not None
     told = json.loads(process.stdout.readline())
-    with watched(told["environment"], told["zygote"]) as wait_gone:
+    assert len(told["processes"]) >= 3  # the zygote, an environment's init, the environment; blanks
+    with watched(*told["processes"]) as wait_gone:
         process.kill()
         process.wait()
         wait_gone()
@@ -196,19 +199,19 @@ def test_a_cancelled_caller_leaves_the_invocation_running_and_its_lease_comes_ba
     async def main() -> None:
         async with engine.Engine(account_concurrency=2) as opened:
             await deploy(opened, "waits", timeout_s=60)
-            first = asyncio.create_task(opened.invoke("waits", gate.path))
+            first = asyncio.create_task(opened.invoke("waits", gate.address))
             await asyncio.to_thread(gate.wait_entered)
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(opened.invoke("waits", gate.path), 0.05)
+                await asyncio.wait_for(opened.invoke("waits", gate.address), 0.05)
             first.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await first
             with pytest.raises(errors.TooManyRequestsException):  # both still run
-                await opened.invoke("waits", gate.path)
+                await opened.invoke("waits", gate.address)
             await asyncio.to_thread(gate.wait_entered)
             gate.open()
             await until(lambda: concurrency(opened) == 0)
-            third = asyncio.create_task(opened.invoke("waits", gate.path))
+            third = asyncio.create_task(opened.invoke("waits", gate.address))
             await asyncio.to_thread(gate.wait_entered)
             gate.open()
             assert (await third).function_error is None
@@ -234,12 +237,12 @@ def test_an_interrupted_thread_leaves_the_invocation_running_and_its_lease_comes
 
             sent = threads.submit(send)
             with pytest.raises(KeyboardInterrupt):
-                opened.invoke("waits", gate.path)
+                opened.invoke("waits", gate.address)
             sent.result()
             with pytest.raises(errors.TooManyRequestsException):
-                opened.invoke("waits", gate.path)
+                opened.invoke("waits", gate.address)
             gate.open()
-            again = threads.submit(call_when_free, opened, gate.path)
+            again = threads.submit(call_when_free, opened, gate.address)
             gate.wait_entered()
             gate.open()
             assert again.result().function_error is None
@@ -247,10 +250,10 @@ def test_an_interrupted_thread_leaves_the_invocation_running_and_its_lease_comes
         signal.signal(signal.SIGUSR1, before)
 
 
-def call_when_free(opened: engine.sync.Engine, path: str) -> engine.InvokeResult:
+def call_when_free(opened: engine.sync.Engine, address: list[Any]) -> engine.InvokeResult:
     while True:
         try:
-            return opened.invoke("waits", path)
+            return opened.invoke("waits", address)
         except errors.TooManyRequestsException:
             os.sched_yield()
 
@@ -269,9 +272,9 @@ async def until(condition: Callable[[], bool]) -> None:
 def test_closing_while_invocations_run_tells_every_caller(door: Any, gate: Gate) -> None:
     door.create_function("waits", code=CODE, handler="hosted.waits", timeout_s=60)
     with ThreadPoolExecutor(8) as threads:
-        calls = [threads.submit(door.invoke, "waits", gate.path) for _ in range(8)]
+        calls = [threads.submit(door.invoke, "waits", gate.address) for _ in range(8)]
         gate.wait_entered(8)
-        with watched(zygote_pid(door), *environment_pids(door)) as wait_gone:
+        with watched(*family_pids(door)) as wait_gone:
             door.close()
             for call in calls:
                 with pytest.raises(errors.EngineClosedError):

@@ -9,6 +9,9 @@ import pytest
 from holdings import holdings
 
 from engine import errors
+from engine.sandbox import choose
+from engine.sandbox.cgroup1 import Cgroup1
+from engine.sandbox.contract import MechanismUnavailableError
 from engine.sync import Engine
 
 
@@ -28,9 +31,26 @@ def test_a_setting_that_is_not_one_is_named(settings: dict[str, object], told: s
         Engine(**settings)  # type: ignore[arg-type]
 
 
-def test_a_strict_sandbox_says_what_is_missing() -> None:
-    with pytest.raises(errors.SandboxUnavailableError, match="seccomp"):
+def test_a_strict_sandbox_opens_where_nothing_is_missing() -> None:
+    with Engine() as auto:
+        missing = [line for line in auto._engine._supervisor.enforcement() if line.mechanism is None]
+    if missing:
+        with pytest.raises(errors.SandboxUnavailableError):
+            Engine(sandbox="strict").open()
+    else:
+        with Engine(sandbox="strict") as strict:
+            assert strict.list_functions() == []
+
+
+def test_a_strict_sandbox_says_what_is_missing_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> Cgroup1:
+        raise MechanismUnavailableError("the tree is read-only")
+
+    monkeypatch.setattr(choose, "_CANDIDATES", (refused,))
+    before = holdings()
+    with pytest.raises(errors.SandboxUnavailableError, match=r"cpu \(.*the tree is read-only"):
         Engine(sandbox="strict").open()
+    assert holdings() == before
 
 
 def test_a_data_folder_that_cannot_be_used_leaves_no_process_and_no_descriptor(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def neighbour(door: Door) -> Iterator[Function]:
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    made = Gate(tmp_path)
+def gate() -> Iterator[Gate]:
+    made = Gate()
     yield made
     made.close()

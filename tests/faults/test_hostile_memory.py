@@ -36,7 +36,7 @@ def test_garbage_while_others_of_the_function_run_and_wait_ends_them_all(
     hostile: Function, neighbour: Function, gate: Gate, fill: int
 ) -> None:
     with ThreadPoolExecutor(40) as threads:
-        running = [threads.submit(hostile, {"gate": gate.path}) for _ in range(6)]
+        running = [threads.submit(hostile, {"gate": gate.address}) for _ in range(6)]
         gate.wait_entered(6)
         with watched(*hostile.pids()) as wait_gone:
             began = time.monotonic()

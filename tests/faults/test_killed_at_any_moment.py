@@ -1,4 +1,4 @@
-"""Environments killed at random moments under load: every call gets exactly one answer, and nothing is left.
+"""Processes killed at random moments under load: every call gets exactly one answer, and nothing is left.
 
 ENGINE_CHAOS_S: how many seconds a storm lasts; 5 unless told otherwise, 60 and more before a release:
 `ENGINE_CHAOS_S=60 pytest tests/faults/test_killed_at_any_moment.py`.
@@ -24,7 +24,8 @@ from typing import Any
 import psutil
 import pytest
 import uvloop
-from doors import DOORS, ONE_VCPU_MB, Door, Function, environment_pids, watched, zygote_pid
+from doors import DOORS, ONE_VCPU_MB, PATIENCE_S, Door, Function, family_pids, watched, zygote_pid
+from notes import Notes
 
 from engine import InvokeResult
 from engine.core import zygotes
@@ -51,9 +52,10 @@ def descriptors() -> Counter[str]:
 
 
 class Storm:
-    """64 callers with unique tokens, and a hand that kills an environment every 20 ms. Keeps a byte per answer."""
+    """64 callers with unique tokens, and a hand that kills a process every 20 ms: an environment, the init of one, or
+    either while it waits in stock. Keeps a byte per answer."""
 
-    def __init__(self, door: Door, notes: Path) -> None:
+    def __init__(self, door: Door, notes: Notes) -> None:
         self.function = Function(door, "echoes")
         self.notes = notes
         self.tokens = count()
@@ -68,19 +70,16 @@ class Storm:
             if self.over.is_set():
                 return made
             token = next(self.tokens)
-            event = {"token": token, "notes": str(self.notes), "ms": chance.choice((0, 0, 1, 5))}
+            event = {"token": token, "notes": self.notes.address, "ms": chance.choice((0, 0, 1, 5))}
             self.answers[token] += 1 + check(token, self.function.door.invoke("echoes", event))
         raise AssertionError("count() has no end")
 
     def kill_one(self, chance: random.Random) -> None:
-        pools = self.function.door.inside._supervisor.pools
-        living = [env for pool in pools for env in list(pool.lane.environments) if env is not None and env.pidfd >= 0]
-        if living:
-            try:
-                signal.pidfd_send_signal(chance.choice(living).pidfd, signal.SIGKILL)
-                self.kills += 1
-            except (ProcessLookupError, OSError):
-                pass  # it died of the kill before
+        births = self.function.door.inside._supervisor.births
+        pairs = [(blank.pid, blank.own_pid) for blank in (*list(births._homes.values()), *list(births._stock))]
+        init, environment = chance.choice([pair for pair in pairs if min(pair) > 0] or [(0, 0)])
+        if init:
+            self.kills += kill_of(*chance.choice([(init, births.zygote.pid), (environment, init)]))
 
     def rage(self, seconds: float) -> int:
         """How many calls were made meanwhile."""
@@ -95,6 +94,21 @@ class Storm:
             return sum(caller.result() for caller in callers)
 
 
+def kill_of(pid: int, parent: int) -> bool:
+    """SIGKILL, if it still is this parent's child."""
+    try:
+        pidfd = os.pidfd_open(pid)
+        try:
+            if psutil.Process(pid).ppid() != parent:
+                return False
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        finally:
+            os.close(pidfd)
+    except (OSError, psutil.NoSuchProcess):
+        return False  # it died of the kill before
+    return True
+
+
 @pytest.fixture(scope="module")
 def _libuv_is_there() -> None:
     """libuv makes itself a signal pipe with the first loop of a process, and keeps it."""
@@ -103,12 +117,12 @@ def _libuv_is_there() -> None:
 
 @pytest.mark.parametrize("name", DOORS)
 @pytest.mark.usefixtures("_libuv_is_there")
-def test_every_call_gets_exactly_one_answer_and_nothing_is_left(name: str, tmp_path: Path) -> None:
+def test_every_call_gets_exactly_one_answer_and_nothing_is_left(name: str) -> None:
     before, children = descriptors(), psutil.Process().children(recursive=True)
-    notes = tmp_path / "notes"
+    warm_up, notes = Notes(), Notes()
     with DOORS[name]() as door:
         door.create_function("echoes", code=CODE, handler="hostile.echoes", memory_mb=ONE_VCPU_MB, timeout_s=30)
-        Storm(door, tmp_path / "warm-up").rage(1.0)
+        Storm(door, warm_up).rage(1.0)
         gc.collect()
         rss = psutil.Process().memory_info().rss
         storm = Storm(door, notes)
@@ -117,16 +131,17 @@ def test_every_call_gets_exactly_one_answer_and_nothing_is_left(name: str, tmp_p
         gc.collect()
         growth = psutil.Process().memory_info().rss - rss
         stats = storm.function.stats()
-        assert door.invoke("echoes", {"token": -1, "notes": str(notes), "ms": 0}).json() == -1
-        pids = environment_pids(door)
-        with watched(zygote_pid(door), *[pid for pid in pids if psutil.pid_exists(pid)]) as wait_gone:
+        assert door.invoke("echoes", {"token": -1, "notes": notes.address, "ms": 0}).json() == -1
+        with watched(*[pid for pid in family_pids(door) if psutil.pid_exists(pid)]) as wait_gone:
             door.close()
             wait_gone()
+    warm_up.close()
+    noted = notes.close()
     assert set(storm.answers[:made]) == {1, 1 + FAILED}  # nobody was left out or told twice
     assert not any(storm.answers[made:])
     ended = storm.answers.count(1 + FAILED)
     assert 0 < ended <= storm.kills
-    ran = Counter(int(line) for line in notes.read_text().split() if line != "-1")
+    ran = Counter(int(line) for line in noted if line != "-1")
     assert max(ran.values()) == 1  # no invocation was run by two environments
     assert all(token in ran for token in range(made) if storm.answers[token] == 1)
     assert stats["invocations"] - invoked == made
@@ -156,9 +171,9 @@ def calls(function: Function, times: int, event: Any) -> list[InvokeResult]:
 
 def test_a_killed_zygote_ends_what_ran_and_is_replaced(hostile: Function, gate: Any, door: Door) -> None:
     with ThreadPoolExecutor(4) as threads:
-        running = [threads.submit(hostile, {"gate": gate.path}) for _ in range(4)]
+        running = [threads.submit(hostile, {"gate": gate.address}) for _ in range(4)]
         gate.wait_entered(4)
-        with watched(zygote_pid(door), *hostile.pids()) as wait_gone:
+        with watched(*family_pids(door)) as wait_gone:
             old = zygote_pid(door)
             os.kill(old, signal.SIGKILL)
             wait_gone()
@@ -181,6 +196,10 @@ def test_a_zygote_killed_over_and_over_under_load_loses_no_call(hostile: Functio
                 wait_gone()
             killed += 1
             assert door.invoke("hostile", {"n": 2}).status_code == 200
+            until = time.monotonic() + PATIENCE_S
+            while zygote_pid(door) == pid:  # that call may have been told of its end first
+                assert time.monotonic() < until
+                os.sched_yield()
         results = [result for call in running for result in call.result()]
     assert len(results) == 16 * 50
     for result in results:
@@ -200,7 +219,7 @@ def test_zygotes_that_keep_ending_are_told_to_those_who_wait(
 
     with monkeypatch.context() as broken:
         broken.setattr(zygotes, "_spawn", ends_at_once)
-        with watched(zygote_pid(door)) as wait_gone:
+        with watched(*family_pids(door)) as wait_gone:  # a blank that still lives would take the function
             os.kill(zygote_pid(door), signal.SIGKILL)
             wait_gone()
         with pytest.raises(ServiceException, match="ends at once, time and again"):
@@ -220,12 +239,17 @@ def test_an_environment_killed_while_idle_costs_nobody_an_error(hostile: Functio
 def test_environments_killed_while_they_start_are_started_again(
     door: Door, neighbour: Function, tmp_path: Path
 ) -> None:
-    """Init code that kills its process the first few times it runs."""
-    code = tmp_path / "app.py"
-    code.write_text(
-        f"import os, pathlib, signal\nflag = pathlib.Path({str(tmp_path / 'flag')!r})\n"
-        "tries = int(flag.read_text()) if flag.exists() else 0\nflag.write_text(str(tries + 1))\n"
-        "if tries < 1:\n    os.kill(os.getpid(), signal.SIGKILL)\ndef handler(event, context):\n    return tries\n"
-    )
-    door.create_function("starts", code=code, handler="app.handler", memory_mb=ONE_VCPU_MB)
-    assert door.invoke("starts").json() == 1
+    """Init code that kills its process the first time it runs."""
+    with socket.create_server(("127.0.0.1", 0)) as told, ThreadPoolExecutor(1) as threads:
+        told.settimeout(PATIENCE_S)
+        code = tmp_path / "app.py"
+        code.write_text(
+            f"import os, signal, socket\ntries = int(socket.create_connection({told.getsockname()}).recv(1))\n"
+            "if tries < 1:\n    os.kill(os.getpid(), signal.SIGKILL)\ndef handler(event, context):\n    return tries\n"
+        )
+        door.create_function("starts", code=code, handler="app.handler", memory_mb=ONE_VCPU_MB)
+        call = threads.submit(door.invoke, "starts")
+        for tries in (b"0", b"1"):
+            with told.accept()[0] as init:
+                init.sendall(tries)
+        assert call.result().json() == 1

@@ -21,7 +21,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Door]:
         for name, value in HOST_SECRETS.items():
             patch.setenv(name, value)
         with DOORS[request.param]() as door:
-            door.create_function("neighbour", code=CODE, handler="endings.tells_its_pid", memory_mb=ONE_VCPU_MB)
+            door.create_function("neighbour", code=CODE, handler="endings.tells_its_stream", memory_mb=ONE_VCPU_MB)
             yield door
 
 
@@ -33,7 +33,7 @@ def host_secrets() -> frozenset[str]:
 
 @pytest.fixture
 def door(opened: Door) -> Iterator[Door]:
-    """The same process must serve the neighbour before and after."""
+    """The same environment must serve the neighbour before and after."""
     before = opened.invoke("neighbour").json()
     yield opened
     after = opened.invoke("neighbour")
@@ -60,7 +60,7 @@ def deploy(door: Door) -> Iterator[Callable[..., Function]]:
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    made = Gate(tmp_path)
+def gate() -> Iterator[Gate]:
+    made = Gate()
     yield made
     made.close()

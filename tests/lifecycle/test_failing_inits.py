@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from doors import Function
+from doors import PATIENCE_S, Function
 
-import engine.core.supervisor
+import engine.core.pools
 from engine import InvokeResult
 
 Deploy = Callable[..., Function]
@@ -117,20 +119,25 @@ def test_an_init_that_exits_is_an_exit_error(deploy: Deploy, tmp_path: Path, cod
 def test_an_init_that_works_the_second_time_serves_and_its_time_is_the_invocations(
     deploy: Deploy, tmp_path: Path
 ) -> None:
-    flag = tmp_path / "flag"
-    code = f"""
-import os, time
-if not os.path.exists({str(flag)!r}):
-    open({str(flag)!r}, "w").close()
-    os._exit(1)
+    with socket.create_server(("127.0.0.1", 0)) as told, ThreadPoolExecutor(1) as threads:
+        told.settimeout(PATIENCE_S)
+        code = f"""
+import os, socket, time
+with socket.create_connection({told.getsockname()}) as asked:
+    if asked.recv(4) == b"fail":
+        os._exit(1)
 until = time.monotonic() + 0.05
 while time.monotonic() < until:
     pass
 def handler(event, context):
     return context.get_remaining_time_in_millis()
 """
-    function = deploy("app.handler", code=written(tmp_path, code), timeout_s=3)
-    first, second = function(), function()
+        function = deploy("app.handler", code=written(tmp_path, code), timeout_s=3)
+        call = threads.submit(function)
+        for word in (b"fail", b"work"):
+            with told.accept()[0] as init:
+                init.sendall(word)
+        first, second = call.result(), function()
     assert (first.function_error, first.start, first.init_ms) == (None, "cold", None)
     assert first.duration_ms >= 50
     assert first.billed_ms >= 50
@@ -141,7 +148,7 @@ def handler(event, context):
 def test_an_init_that_hangs_is_ended_and_done_again_under_the_functions_limit(
     deploy: Deploy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine.core.supervisor, "INIT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(engine.core.pools, "INIT_TIMEOUT_S", 0.3)
     function = deploy(
         "app.handler", code=written(tmp_path, "import signal\nprint('loading')\nsignal.pause()"), timeout_s=1
     )

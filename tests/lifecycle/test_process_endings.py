@@ -65,7 +65,7 @@ def test_a_process_that_ends_is_an_exit_error_and_the_next_invocation_works(depl
     function = deploy("ends")
     first = function()
     before = function.stats()
-    with watched(first.json()) as wait_gone:
+    with watched(function.pid(first.json())) as wait_gone:
         ended = function({"way": way})
         wait_gone()
     message = f"RequestId: {ended.request_id} Error: {REASONS[way]}"
@@ -147,7 +147,7 @@ def test_an_exception_is_told_with_the_users_frames_alone(deploy: Deploy) -> Non
 def test_memory_over_the_limit_ends_the_environment_as_out_of_memory(deploy: Deploy) -> None:
     function = deploy("ends", memory_mb=128, timeout_s=30)
     for way in ("memory", "memory of a child"):
-        with watched(function().json()) as wait_gone:
+        with watched(function.pid(function().json())) as wait_gone:
             starved = function({"way": way})
             wait_gone()
         message = f"RequestId: {starved.request_id} Error: Runtime exited with error: signal: killed"

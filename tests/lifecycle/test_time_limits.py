@@ -19,7 +19,7 @@ def test_what_runs_over_its_limit_is_ended_whatever_it_does(deploy: Deploy) -> N
     """Sleeping, a C loop that never gives up the interpreter lock, one in re, and a process that stopped itself."""
     functions = [deploy("ends", timeout_s=1) for _ in WAYS]
     with ExitStack() as stack, ThreadPoolExecutor(len(WAYS)) as threads:
-        gone = [stack.enter_context(watched(function().json())) for function in functions]
+        gone = [stack.enter_context(watched(function.pid(function().json()))) for function in functions]
         began = time.monotonic()
         results = list(threads.map(lambda function, way: function({"way": way}), functions, WAYS))
         took_s = time.monotonic() - began
@@ -58,14 +58,14 @@ def test_a_time_out_ends_its_own_environment_and_not_its_neighbours_of_the_same_
 ) -> None:
     function = deploy("waits", timeout_s=3)
     with ThreadPoolExecutor(2) as threads:
-        both = [threads.submit(function, gate.path) for _ in range(2)]
+        both = [threads.submit(function, gate.address) for _ in range(2)]
         gate.wait_entered(2)
         gate.open()
         assert [call.result().json() for call in both] == ["old code", "old code"]
         assert len(function.pids()) == 2
-        assert function(gate.path).outcome == "timeout"  # nobody opens
+        assert function(gate.address).outcome == "timeout"  # nobody opens
         gate.wait_entered()
-        answers = threads.submit(function, gate.path)
+        answers = threads.submit(function, gate.address)
         gate.wait_entered()
         gate.open()
         assert (answers.result().json(), answers.result().start) == ("old code", "warm")

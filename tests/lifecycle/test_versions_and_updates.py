@@ -26,7 +26,7 @@ def test_what_runs_during_an_update_finishes_on_the_old_code_and_its_environment
 ) -> None:
     function = deploy("waits", timeout_s=60)
     with ThreadPoolExecutor(4) as threads:
-        old = [threads.submit(function, gate.path) for _ in range(3)]
+        old = [threads.submit(function, gate.address) for _ in range(3)]
         gate.wait_entered(3)
         with watched(*function.pids()) as wait_gone:
             function.door.update_function_code(function.name, code=new_code(tmp_path))
@@ -42,7 +42,7 @@ def test_what_runs_during_an_update_finishes_on_the_old_code_and_its_environment
 
 def test_idle_environments_of_old_code_go_at_once(deploy: Deploy, gate: Gate, tmp_path: Path) -> None:
     function = deploy("ends", timeout_s=60)
-    with watched(function().json()) as wait_gone:
+    with watched(function.pid(function().json())) as wait_gone:
         function.door.update_function_configuration(function.name, environment={"KEY": "V"})
         wait_gone()
     assert function().start == "cold"
@@ -51,7 +51,7 @@ def test_idle_environments_of_old_code_go_at_once(deploy: Deploy, gate: Gate, tm
 def test_a_function_deleted_while_it_runs_answers_and_is_gone(deploy: Deploy, gate: Gate) -> None:
     function = deploy("waits", timeout_s=60)
     with ThreadPoolExecutor(2) as threads:
-        running = [threads.submit(function, gate.path) for _ in range(2)]
+        running = [threads.submit(function, gate.address) for _ in range(2)]
         gate.wait_entered(2)
         with watched(*function.pids()) as wait_gone:
             function.door.delete_function(function.name)
@@ -67,7 +67,7 @@ def test_a_name_can_be_used_again_while_the_deleted_function_still_runs(
 ) -> None:
     function = deploy("waits", timeout_s=60)
     with ThreadPoolExecutor(1) as threads:
-        running = threads.submit(function, gate.path)
+        running = threads.submit(function, gate.address)
         gate.wait_entered()
         function.door.delete_function(function.name)
         function.door.create_function(function.name, code=new_code(tmp_path), handler="endings.waits")

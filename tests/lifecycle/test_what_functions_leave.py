@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import psutil
-from doors import Function, Gate, watched
+from doors import Function, Gate, host_pid, watched
 
 Deploy = Callable[..., Function]
 
@@ -33,17 +32,19 @@ def test_a_function_has_1024_descriptors_and_survives_using_them_up(deploy: Depl
 
 def test_threads_that_are_left_running_hold_up_neither_the_next_invocation_nor_the_end(deploy: Deploy) -> None:
     function = deploy("leaves_threads")
-    pid, one = function().json()
-    assert function().json() == [pid, one + 1]
-    with watched(pid) as wait_gone:
+    stream, one = function().json()
+    assert function().json() == [stream, one + 1]
+    with watched(function.pid(stream)) as wait_gone:
         function.door.delete_function(function.name)
         wait_gone()
 
 
 def test_a_daemon_is_gone_after_its_environment(deploy: Deploy) -> None:
     function = deploy("leaves_a_daemon")
-    pid, daemon = function({"waits for its orphanage": True}).json()
-    assert psutil.Process(daemon).ppid() == pid  # an environment adopts its orphans
+    stream, own_pid = function({"waits for its orphanage": True}).json()
+    pid = function.pid(stream)
+    daemon = host_pid(pid, own_pid)
+    assert psutil.Process(daemon).ppid() == psutil.Process(pid).ppid()  # an environment's init adopts its orphans
     with watched(pid, daemon) as wait_gone:
         function.door.delete_function(function.name)
         wait_gone()
@@ -51,7 +52,9 @@ def test_a_daemon_is_gone_after_its_environment(deploy: Deploy) -> None:
 
 def test_a_daemon_is_gone_after_its_environment_was_killed(deploy: Deploy) -> None:
     function = deploy("leaves_a_daemon")
-    pid, daemon = function({"waits for its orphanage": False}).json()
+    stream, own_pid = function({"waits for its orphanage": False}).json()
+    pid = function.pid(stream)
+    daemon = host_pid(pid, own_pid)
     with watched(pid, daemon) as wait_gone:
         psutil.Process(pid).kill()
         wait_gone()
@@ -70,7 +73,7 @@ def test_module_state_lives_as_long_as_the_environment(deploy: Deploy) -> None:
 def test_invocations_at_once_run_in_environments_of_their_own(deploy: Deploy, gate: Gate) -> None:
     function = deploy("waits", timeout_s=30)
     with ThreadPoolExecutor(4) as threads:
-        calls = [threads.submit(function, gate.path) for _ in range(4)]
+        calls = [threads.submit(function, gate.address) for _ in range(4)]
         gate.wait_entered(4)
         assert len(set(function.pids())) >= 4
         gate.open()
@@ -86,6 +89,5 @@ def test_a_long_log_is_all_there_and_belongs_to_its_invocation(deploy: Deploy) -
 
 
 def test_a_functions_code_folder_shows_no_trace_of_the_test(deploy: Deploy) -> None:
-    function = deploy("tells_variables")
-    root = Path(function().json()["LAMBDA_TASK_ROOT"])
-    assert {file.name for file in root.iterdir()} - {"__pycache__"} == {"endings.py"}
+    task_root, names = deploy("lists_its_code")().json()
+    assert (task_root, set(names) - {"__pycache__"}) == ("/var/task", {"endings.py"})

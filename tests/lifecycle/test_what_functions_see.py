@@ -34,6 +34,15 @@ def test_a_function_imports_what_lambda_has_and_nothing_of_the_engines(deploy: D
     assert told["engine"] == "ModuleNotFoundError: No module named 'engine'"
 
 
+def test_what_is_loaded_ahead_has_lambdas_paths_and_finds_its_other_modules(deploy: Deploy) -> None:
+    told = deploy("imports_more_of_what_is_loaded")().json()
+    assert told["file"] == "/var/lang/lib/python3.11/socket.py"
+    assert told["executable"].startswith("/var/lang/bin/python3")
+    assert 'File "/var/lang/lib/python3.11/socket.py", line ' in told["traceback"]
+    assert "raise" in told["traceback"]  # lines of the standard library are shown
+    assert told["elsewhere"] == []
+
+
 def test_the_context_is_lambdas(deploy: Deploy) -> None:
     function = deploy("tells_context", timeout_s=5, memory_mb=256)
     result = function()

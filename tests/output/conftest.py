@@ -35,8 +35,8 @@ def deploy(open_door: Callable[..., Door]) -> Callable[..., Function]:
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    made = Gate(tmp_path)
+def gate() -> Iterator[Gate]:
+    made = Gate()
     yield made
     made.close()
 

@@ -74,7 +74,7 @@ def test_invocations_of_many_callers_over_many_environments_each_keep_their_line
 def test_environments_that_write_at_the_same_time_have_streams_of_their_own(deploy: Deploy, gate: Gate) -> None:
     function = deploy("waits_and_says_its_id")
     with ThreadPoolExecutor(6) as callers:
-        under_way = [callers.submit(function, {"gate": gate.path}) for _ in range(6)]
+        under_way = [callers.submit(function, {"gate": gate.address}) for _ in range(6)]
         gate.wait_entered(6)
         gate.open()
         results = [call.result() for call in under_way]
@@ -111,14 +111,29 @@ def test_each_environment_shows_its_own_init(deploy: Deploy, open_door: Any) -> 
     assert function.whole_log().count("init: print") == 2
 
 
-def test_what_a_thread_writes_between_invocations_is_in_the_log_after_the_next(deploy: Deploy, gate: Gate) -> None:
-    function = deploy("leaves_a_thread")
-    first = function({"gate": gate.path})
+def test_what_a_thread_that_was_frozen_writes_belongs_to_the_invocation_that_thaws_it(
+    deploy: Deploy, gate: Gate, own_lines: Cut
+) -> None:
+    function = deploy("leaves_a_thread_and_joins_it")
+    first = function({"gate": gate.address})
+    gate.wait_entered()
+    gate.open()
+    second = function({"join": True})
+    assert own_lines(function.log(first)) == ["from the handler"]
+    assert own_lines(function.log(second))[-1] == "joined"
+    assert function.whole_log().count("from the thread") == 1
+
+
+def test_what_a_thread_writes_between_invocations_is_in_the_log_after_the_next(
+    deploy: Deploy, open_door: Callable[..., Door], gate: Gate
+) -> None:
+    function = deploy("leaves_a_thread", door=open_door(sandbox="off"))  # nothing freezes it
+    first = function({"gate": gate.address})
     gate.wait_entered()
     gate.open()
     gate.wait_entered()
     gate.open()
-    second = function({"gate": gate.path})
+    second = function({"gate": gate.address})
     assert function.whole_log().count("from the thread") == 1
     assert "from the thread" not in function.log(first)
     assert "from the thread" in function.log(second)
@@ -127,8 +142,8 @@ def test_what_a_thread_writes_between_invocations_is_in_the_log_after_the_next(d
 def test_what_was_written_after_the_last_invocation_is_in_the_log_once_the_environment_has_ended(
     deploy: Deploy, open_door: Callable[..., Door], gate: Gate
 ) -> None:
-    function = deploy("leaves_a_thread", door=open_door(keep_alive_s=0.5))
-    function({"gate": gate.path})
+    function = deploy("leaves_a_thread", door=open_door(keep_alive_s=0.5, sandbox="off"))  # nothing freezes it
+    function({"gate": gate.address})
     with watched(*function.pids()) as wait_gone:
         gate.wait_entered()
         gate.open()

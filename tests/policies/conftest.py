@@ -88,15 +88,15 @@ def open_door(request: pytest.FixtureRequest) -> Iterator[Callable[..., Door]]:
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    made = Gate(tmp_path)
+def gate() -> Iterator[Gate]:
+    made = Gate()
     yield made
     made.close()
 
 
 @pytest.fixture
 def deploy() -> Callable[..., Function]:
-    def create(door: Door, name: str, handler: str = "tells_its_pid", **settings: Any) -> Function:
+    def create(door: Door, name: str, handler: str = "tells_its_stream", **settings: Any) -> Function:
         given = {"code": CODE, "memory_mb": ONE_VCPU_MB, "timeout_s": 60, **settings}
         door.create_function(name, handler=f"handlers.{handler}", **given)
         return Function(door, name)

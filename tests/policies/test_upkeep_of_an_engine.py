@@ -110,9 +110,9 @@ def test_what_runs_on_old_code_is_not_taken_for_arrivals(
     with ThreadPoolExecutor(1) as threads:
         door = open_door(**HISTOGRAM)
         kept, function = house(door), deploy(door, "waits", "waits")
-        call = threads.submit(function, {"gate": gate.path})
+        call = threads.submit(function, {"gate": gate.address})
         gate.wait_entered()
-        door.update_function_configuration("waits", handler="handlers.tells_its_pid")
+        door.update_function_configuration("waits", handler="handlers.tells_its_stream")
         function()
         for _ in range(10):
             kept.look()
@@ -199,9 +199,9 @@ def test_at_the_budget_a_function_gets_no_second_environment(open_door: Open, de
     with ThreadPoolExecutor(2) as threads:
         door = open_door(memory_budget_mb=ONE_VCPU_MB, scaling="lambda")
         function = deploy(door, "waits", "waits")
-        calls = [threads.submit(function, {"gate": gate.path})]
+        calls = [threads.submit(function, {"gate": gate.address})]
         gate.wait_entered()
-        calls.append(threads.submit(function, {"gate": gate.path}))
+        calls.append(threads.submit(function, {"gate": gate.address}))
         gate.open()
         gate.wait_entered()
         gate.open()
@@ -214,7 +214,7 @@ def test_nobody_waits_for_a_budget_that_others_hold_busy_and_it_is_kept_again_af
     with ThreadPoolExecutor(1) as threads:
         door = open_door(memory_budget_mb=ONE_VCPU_MB)
         kept, busy, other = house(door), deploy(door, "waits", "waits"), deploy(door, "other")
-        call = threads.submit(busy, {"gate": gate.path})
+        call = threads.submit(busy, {"gate": gate.address})
         gate.wait_entered()
         assert other().start == "cold"
         gate.open()

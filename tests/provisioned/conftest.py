@@ -97,8 +97,8 @@ def callers(open_door: object) -> Iterator[Callers]:
 
 
 @pytest.fixture
-def gate(tmp_path: Path, callers: Callers) -> Iterator[Gate]:
-    made = Gate(tmp_path)
+def gate(callers: Callers) -> Iterator[Gate]:
+    made = Gate()
     yield made
     made.close()
 

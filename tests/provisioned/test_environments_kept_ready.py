@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from doors import Door, Gate, watched
+from doors import Door, Gate, environment_pid, watched
 
 from engine import errors
 from engine.core.provisioned import BACK_OFF_FIRST_S
 
 Open = Callable[..., Door]
 Publish = Callable[..., Any]
+
+
+@pytest.fixture
+def needed() -> Iterator[socket.socket]:
+    """Where nobody listens until a test does."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        yield nobody
 
 
 def test_invocations_run_on_them_without_a_cold_start(open_door: Open, publish: Publish) -> None:
@@ -28,9 +37,9 @@ def test_invocations_run_on_them_without_a_cold_start(open_door: Open, publish: 
     assert told.available_provisioned_concurrent_executions == told.allocated_provisioned_concurrent_executions == 2
     results = [version() for _ in range(3)]
     for result in results:
-        pid, kind = result.json()
+        stream, kind = result.json()
         assert (kind, result.start, result.init_ms) == ("provisioned-concurrency", "provisioned", None)
-        assert pid in version.pids()
+        assert environment_pid(version.door, stream) in version.pids()
         assert result.billed_ms == max(1, -(-int(result.duration_ms * 1e6) // 1_000_000))
     assert version("", qualifier="$LATEST").json()[1] == "on-demand"
     stats = version.stats()
@@ -51,7 +60,7 @@ def test_what_is_beyond_them_spills_over_to_environments_on_demand(
 ) -> None:
     version = publish(open_door())
     version.provision(2)
-    running = callers.start(version, gate.path, 3)
+    running = callers.start(version, gate.address, 3)
     gate.wait_entered(3)
     told = version.stats()["provisioned"]
     assert (told["requested"], told["available"], told["in_use"], told["utilization"]) == (2, 2, 2, 1.0)
@@ -66,7 +75,7 @@ def test_what_is_beyond_them_spills_over_to_environments_on_demand(
 def test_one_that_is_killed_is_replaced_whether_it_was_of_use_or_not(open_door: Open, publish: Publish) -> None:
     version = publish(open_door())
     version.provision(2)
-    used: int = version().json()[0]
+    used = environment_pid(version.door, version().json()[0])
     (idle,) = version.pids() - {used}
     for pid in (used, idle):
         with watched(pid) as wait_gone:
@@ -84,7 +93,7 @@ def test_one_that_dies_within_an_invocation_is_replaced(
     version = publish(open_door())
     version.provision(1)
     (pid,) = version.pids()
-    (running,) = callers.start(version, gate.path)
+    (running,) = callers.start(version, gate.address)
     gate.wait_entered()
     os.kill(pid, signal.SIGKILL)
     result = running.result()
@@ -98,7 +107,7 @@ def test_keep_alive_takes_those_on_demand_alone(open_door: Open, publish: Publis
     version = publish(open_door(keep_alive_s=0))
     version.provision(1)
     kept = version.pids()
-    running = callers.start(version, gate.path, 2)
+    running = callers.start(version, gate.address, 2)
     gate.wait_entered(2)
     with watched(*(version.pids() - kept)) as wait_gone:
         gate.open()
@@ -106,7 +115,7 @@ def test_keep_alive_takes_those_on_demand_alone(open_door: Open, publish: Publis
         wait_gone()
     assert version.pids() >= kept
     again = version()
-    assert (again.start, again.json()[0]) == ("provisioned", *kept)
+    assert (again.start, environment_pid(version.door, again.json()[0])) == ("provisioned", *kept)
 
 
 def test_a_shortage_of_memory_takes_none_and_starts_none(open_door: Open, publish: Publish) -> None:
@@ -127,7 +136,7 @@ def test_a_shortage_of_memory_takes_none_and_starts_none(open_door: Open, publis
 def test_asking_for_fewer_lets_some_go_and_deleting_lets_all_go(open_door: Open, publish: Publish) -> None:
     version = publish(open_door())
     version.provision(3)
-    used: int = version().json()[0]
+    used: str = version().json()[0]
     before = version.pids()
     version.provision(4)
     assert before < version.pids()
@@ -147,7 +156,7 @@ def test_asking_for_fewer_lets_some_go_and_deleting_lets_all_go(open_door: Open,
 def test_what_runs_on_one_that_is_let_go_finishes(open_door: Open, publish: Publish, callers: Any, gate: Gate) -> None:
     version = publish(open_door())
     version.provision(1)
-    (running,) = callers.start(version, gate.path)
+    (running,) = callers.start(version, gate.address)
     gate.wait_entered()
     with watched(*version.pids()) as wait_gone:
         version.door.delete_provisioned_concurrency_config("f", "1")
@@ -157,10 +166,9 @@ def test_what_runs_on_one_that_is_let_go_finishes(open_door: Open, publish: Publ
 
 
 def test_an_init_that_keeps_failing_is_tried_less_and_less_and_told(
-    open_door: Open, publish: Publish, tmp_path: Path
+    open_door: Open, publish: Publish, needed: socket.socket
 ) -> None:
-    needed = tmp_path / "needed"
-    version = publish(open_door(), environment={"NEEDS": str(needed)})
+    version = publish(open_door(), environment={"NEEDS": json.dumps(needed.getsockname())})
     began = time.monotonic()
     version.door.put_provisioned_concurrency_config("f", "1", 1)
     told = version.once("FAILED")
@@ -168,13 +176,15 @@ def test_an_init_that_keeps_failing_is_tried_less_and_less_and_told(
     tried = sum(line.startswith("INIT_REPORT") for line in version.log())
     assert tried >= 3 and BACK_OFF_FIRST_S * (2 ** (tried - 1) - 1) <= time.monotonic() - began
     assert version().function_error == "Unhandled"  # on demand it is Lambda's as ever
-    needed.touch()
+    needed.listen()
     version.once("READY")
     assert version.stats()["provisioned"]["available"] == 1
 
 
-def test_an_init_that_fails_is_not_tried_again_once_nobody_asks(open_door: Open, publish: Publish) -> None:
-    version = publish(open_door(), environment={"NEEDS": "/nowhere"})
+def test_an_init_that_fails_is_not_tried_again_once_nobody_asks(
+    open_door: Open, publish: Publish, needed: socket.socket
+) -> None:
+    version = publish(open_door(), environment={"NEEDS": json.dumps(needed.getsockname())})
     version.door.put_provisioned_concurrency_config("f", "1", 4)
     version.once("FAILED")
     version.door.delete_provisioned_concurrency_config("f", "1")
@@ -187,7 +197,7 @@ def test_an_init_may_take_longer_than_one_that_somebody_waits_for(
 ) -> None:
     monkeypatch.setattr("engine.core.supervisor.INIT_TIMEOUT_S", 0)
     door = open_door()
-    version = publish(door, environment={"INIT_GATE": gate.path})
+    version = publish(door, environment={"INIT_GATE": json.dumps(gate.address)})
     door.put_provisioned_concurrency_config("f", "1", 1)
     gate.wait_entered()
     before = door.inside._supervisor._ticks
@@ -211,7 +221,7 @@ def test_a_caller_does_not_wait_for_an_init_that_takes_too_long(
 ) -> None:
     monkeypatch.setattr("engine.core.pools.SOON_NS", 0)
     door = open_door()
-    version = publish(door, environment={"INIT_GATE": gate.path})
+    version = publish(door, environment={"INIT_GATE": json.dumps(gate.address)})
     door.put_provisioned_concurrency_config("f", "1", 1)
     gate.wait_entered()
     (running,) = callers.start(version, None)
@@ -260,6 +270,6 @@ def test_a_version_and_a_function_take_theirs_with_them(open_door: Open, publish
 
 def test_the_engine_closes_while_they_are_starting(open_door: Open, publish: Publish, gate: Gate) -> None:
     door = open_door()
-    publish(door, environment={"INIT_GATE": gate.path})
+    publish(door, environment={"INIT_GATE": json.dumps(gate.address)})
     door.put_provisioned_concurrency_config("f", "1", 20)
     gate.wait_entered()

@@ -32,22 +32,22 @@ def test_others_get_what_is_left_of_the_account(open_door: Open, publish: Publis
     door = open_door(account_concurrency=3)
     version, other = publish(door), publish(door, "g")
     version.provision(2)
-    running = callers.start(other, gate.path)
+    running = callers.start(other, gate.address)
     gate.wait_entered()
     assert refusal(other) == ACCOUNT
-    running += callers.start(version, gate.path, 2)
+    running += callers.start(version, gate.address, 2)
     gate.wait_entered(2)
     assert refusal(version) == ACCOUNT
     gate.open()
     assert [call.result().status_code for call in running] == [200] * 3
-    running = callers.start(version, gate.path, 3)
+    running = callers.start(version, gate.address, 3)
     gate.wait_entered(3)
     assert refusal(other) == ACCOUNT
     door.delete_provisioned_concurrency_config("f", "1")
     assert refusal(other) == ACCOUNT
     gate.open()
     assert [call.result().status_code for call in running] == [200] * 3
-    running = callers.start(other, gate.path, 3)
+    running = callers.start(other, gate.address, 3)
     gate.wait_entered(3)
     gate.open()
     assert [call.result().start for call in running].count("provisioned") == 0
@@ -60,7 +60,7 @@ def test_it_is_taken_out_of_a_reservation(open_door: Open, publish: Publish, cal
     version = publish(door)
     door.put_function_concurrency("f", 3)
     version.provision(2)
-    running = callers.start(version, gate.path, 3)
+    running = callers.start(version, gate.address, 3)
     gate.wait_entered(3)
     assert refusal(version) == RESERVED
     assert refusal(lambda: version("", "$LATEST")) == RESERVED
@@ -76,7 +76,7 @@ def test_a_change_while_invocations_run_loses_none_of_them(
 ) -> None:
     door = open_door(account_concurrency=10)
     version = publish(door)
-    running = callers.start(version, gate.path, 3)
+    running = callers.start(version, gate.address, 3)
     gate.wait_entered(3)
     account = door.inside._control.dispatch._account
     assert (account.used, account.limit) == (3, 10)

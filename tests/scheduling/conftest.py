@@ -63,8 +63,8 @@ def calls(open_door: object) -> Iterator[Calls]:
 
 
 @pytest.fixture
-def gate(tmp_path: Path, calls: Calls) -> Iterator[Gate]:
-    made = Gate(tmp_path)
+def gate(calls: Calls) -> Iterator[Gate]:
+    made = Gate()
     yield made
     made.close()
 

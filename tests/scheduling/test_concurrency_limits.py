@@ -29,7 +29,7 @@ def test_an_invocation_over_the_accounts_concurrency_is_refused_as_lambda_does(
 ) -> None:
     door = open_door(account_concurrency=2)
     waiting, other = deploy(door, "waits"), deploy(door, "echoes")
-    under_way = calls.start(waiting, {"gate": gate.path}, 2)
+    under_way = calls.start(waiting, {"gate": gate.address}, 2)
     gate.wait_entered(2)
     for function in (waiting, other):
         error = refusal(function)
@@ -48,7 +48,7 @@ def test_a_reservation_is_the_most_a_function_gets_and_is_kept_from_the_others(
     door = open_door(account_concurrency=102)
     mine, other = deploy(door, "waits"), deploy(door, "echoes")
     door.put_function_concurrency("waits", 2)
-    calls.start(mine, {"gate": gate.path}, 2)
+    calls.start(mine, {"gate": gate.address}, 2)
     gate.wait_entered(2)
     assert refusal(mine).reason == RESERVED
     assert other({"n": 1}).json() == {"n": 1}
@@ -88,7 +88,7 @@ def test_a_reservation_put_while_invocations_run_takes_their_leases_with_it(
 ) -> None:
     door = open_door(account_concurrency=110)
     function = deploy(door, "waits")
-    under_way = calls.start(function, {"gate": gate.path}, 3)
+    under_way = calls.start(function, {"gate": gate.address}, 3)
     gate.wait_entered(3)
     assert leases(door).account() == (3, 110)
     door.put_function_concurrency("waits", 2)
@@ -96,7 +96,7 @@ def test_a_reservation_put_while_invocations_run_takes_their_leases_with_it(
     assert refusal(function).reason == RESERVED
     door.put_function_concurrency("waits", 4)
     assert (leases(door).of("waits"), leases(door).account()) == ((3, 4), (0, 106))
-    under_way += calls.start(function, {"gate": gate.path})
+    under_way += calls.start(function, {"gate": gate.address})
     gate.wait_entered()
     assert refusal(function).reason == RESERVED
     gate.open()
@@ -110,11 +110,11 @@ def test_a_reservation_given_back_while_invocations_run_returns_their_leases_to_
     door = open_door(account_concurrency=105)
     function, other = deploy(door, "waits"), deploy(door, "echoes")
     door.put_function_concurrency("waits", 2)
-    under_way = calls.start(function, {"gate": gate.path}, 2)
+    under_way = calls.start(function, {"gate": gate.address}, 2)
     gate.wait_entered(2)
     door.delete_function_concurrency("waits")
     assert leases(door).account() == (2, 105)
-    under_way += calls.start(function, {"gate": gate.path})
+    under_way += calls.start(function, {"gate": gate.address})
     gate.wait_entered()
     assert leases(door).account() == (3, 105)
     gate.open()
@@ -131,8 +131,8 @@ def test_every_version_of_a_function_counts_against_its_one_reservation(
     version = door.publish_version("waits").version
     door.put_function_concurrency("waits", 2)
     published = Function(door, f"waits:{version}")
-    calls.start(function, {"gate": gate.path})
-    calls.start(published, {"gate": gate.path})
+    calls.start(function, {"gate": gate.address})
+    calls.start(published, {"gate": gate.address})
     gate.wait_entered(2)
     assert refusal(function).reason == refusal(published).reason == RESERVED
     assert leases(door).of("waits") == (2, 2)
@@ -144,12 +144,12 @@ def test_leases_come_back_when_a_function_is_updated_or_deleted_under_way(
     door = open_door(account_concurrency=103)
     function, doomed = deploy(door, "waits"), deploy(door, "waits", name="doomed")
     door.put_function_concurrency("doomed", 1)
-    under_way = calls.start(function, {"gate": gate.path}, 2) + calls.start(doomed, {"gate": gate.path})
+    under_way = calls.start(function, {"gate": gate.address}, 2) + calls.start(doomed, {"gate": gate.address})
     gate.wait_entered(3)
     door.update_function_configuration("waits", description="changed")
     door.delete_function("doomed")
     assert leases(door).account() == (2, 103)
-    under_way += calls.start(function, {"gate": gate.path})
+    under_way += calls.start(function, {"gate": gate.address})
     gate.wait_entered()
     assert leases(door).account() == (3, 103)
     gate.open()
@@ -169,7 +169,7 @@ def test_a_failing_a_timed_out_and_a_dying_invocation_give_their_leases_back(
         assert door.invoke(handler.replace(".", "-")).function_error == "Unhandled"
         assert leases(door).account() == (0, 1)
     deploy(door, "waits", timeout_s=1)
-    assert door.invoke("waits", {"gate": gate.path}).outcome == "timeout"
+    assert door.invoke("waits", {"gate": gate.address}).outcome == "timeout"
     assert leases(door).account() == (0, 1)
 
 

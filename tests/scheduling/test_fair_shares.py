@@ -66,22 +66,22 @@ def test_a_long_queue_does_not_hold_another_function_up_on_the_blocking_door(dep
 
 def test_two_engines_side_by_side_know_nothing_of_each_other(open_door: Open, deploy: Deploy) -> None:
     first, second = open_door(account_concurrency=1), open_door(account_concurrency=2)
-    one, two = deploy(first, "tells_its_pid"), deploy(second, "tells_its_pid", name="other")
+    one, two = deploy(first, "tells_its_stream"), deploy(second, "tells_its_stream", name="other")
     assert one().json() != two().json()
     with pytest.raises(errors.ResourceNotFoundException):
         first.invoke("other")
     assert [configuration.function_name for configuration in second.list_functions()] == ["other"]
-    first.delete_function("tells-its-pid")
+    first.delete_function("tells-its-stream")
     assert two().start == "warm"
     assert set(second.stats()["functions"]) == {"other"}
 
 
 def test_an_engine_works_on_when_another_has_closed(open_door: Open, deploy: Deploy) -> None:
     door = open_door()
-    function = deploy(door, "tells_its_pid")
+    function = deploy(door, "tells_its_stream")
     before = function().json()
     with DOORS["blocking"]() as other:
-        deploy(other, "tells_its_pid")()
+        deploy(other, "tells_its_stream")()
     after = function()
     assert (after.json(), after.start) == (before, "warm")
 

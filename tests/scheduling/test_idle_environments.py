@@ -31,7 +31,7 @@ def short_of_memory(door: Door) -> Iterator[None]:
 
 
 def test_an_idle_environment_ends_after_keep_alive_and_the_next_start_is_cold(open_door: Open, deploy: Deploy) -> None:
-    function = deploy(open_door(keep_alive_s=0.05), "tells_its_pid")
+    function = deploy(open_door(keep_alive_s=0.05), "tells_its_stream")
     first = function()
     with watched(*function.pids()) as wait_gone:
         wait_gone()
@@ -42,8 +42,8 @@ def test_an_idle_environment_ends_after_keep_alive_and_the_next_start_is_cold(op
 
 def test_a_busy_environment_outlives_keep_alive(open_door: Open, deploy: Deploy, gate: Gate, calls: Any) -> None:
     door = open_door(keep_alive_s=0.05)
-    busy, idle = deploy(door, "waits"), deploy(door, "tells_its_pid")
-    under_way = calls.start(busy, {"gate": gate.path})
+    busy, idle = deploy(door, "waits"), deploy(door, "tells_its_stream")
+    under_way = calls.start(busy, {"gate": gate.address})
     gate.wait_entered()
     pids = busy.pids()
     idle()
@@ -51,12 +51,12 @@ def test_a_busy_environment_outlives_keep_alive(open_door: Open, deploy: Deploy,
         wait_gone()
     assert busy.pids() == pids
     gate.open()
-    assert under_way[0].result().json() == pids[0]
+    assert [busy.pid(under_way[0].result().json())] == pids
 
 
 def test_every_idle_environment_of_a_burst_ends(open_door: Open, deploy: Deploy, gate: Gate, calls: Any) -> None:
     function = deploy(open_door(keep_alive_s=0.05, scaling="lambda"), "waits")
-    under_way = calls.start(function, {"gate": gate.path}, 6)
+    under_way = calls.start(function, {"gate": gate.address}, 6)
     gate.wait_entered(6)
     with watched(*function.pids()) as wait_gone:
         gate.open()
@@ -66,7 +66,7 @@ def test_every_idle_environment_of_a_burst_ends(open_door: Open, deploy: Deploy,
 
 def test_when_memory_is_short_the_longest_unused_environment_makes_room(open_door: Open, deploy: Deploy) -> None:
     door = open_door(eviction="least-recently-used")
-    oldest, newer, newcomer = (deploy(door, "tells_its_pid", name=name) for name in ("oldest", "newer", "newcomer"))
+    oldest, newer, newcomer = (deploy(door, "tells_its_stream", name=name) for name in ("oldest", "newer", "newcomer"))
     newer()
     oldest()
     newer()
@@ -82,10 +82,10 @@ def test_when_memory_is_short_a_busy_function_gets_no_second_environment(
 ) -> None:
     door = open_door(scaling="lambda")
     function = deploy(door, "waits")
-    first = calls.start(function, {"gate": gate.path})
+    first = calls.start(function, {"gate": gate.address})
     gate.wait_entered()
     with short_of_memory(door):
-        second = calls.start(function, {"gate": gate.path})
+        second = calls.start(function, {"gate": gate.address})
         gate.open()
         gate.wait_entered()
         gate.open()

@@ -24,19 +24,19 @@ def test_lambda_scaling_gives_each_invocation_under_way_an_environment_of_its_ow
     open_door: Open, deploy: Deploy, gate: Gate, calls: Any, count: int
 ) -> None:
     function = deploy(open_door(scaling="lambda"), "waits")
-    under_way = calls.start(function, {"gate": gate.path}, count)
+    under_way = calls.start(function, {"gate": gate.address}, count)
     gate.wait_entered(count)
     assert environments(function) == count
     gate.open()
     results = [call.result() for call in under_way]
-    pids = {result.json() for result in results}
-    assert len(pids) == count
+    streams = {result.json() for result in results}
+    assert len(streams) == count
     assert {result.start for result in results} == {"cold"}
-    again = calls.start(function, {"gate": gate.path}, count)
+    again = calls.start(function, {"gate": gate.address}, count)
     gate.wait_entered(count)
     gate.open()
     warm = [call.result() for call in again]
-    assert {result.json() for result in warm} == pids
+    assert {result.json() for result in warm} == streams
     assert {result.start for result in warm} == {"warm"}
     assert environments(function) == count
 
@@ -46,7 +46,7 @@ def test_lambda_scaling_starts_another_only_when_all_are_busy(
 ) -> None:
     function = deploy(open_door(scaling="lambda"), "waits")
     for count in (1, 2, 3):
-        under_way = calls.start(function, {"gate": gate.path}, count)
+        under_way = calls.start(function, {"gate": gate.address}, count)
         gate.wait_entered(count)
         assert environments(function) == count
         gate.open()
@@ -56,22 +56,22 @@ def test_lambda_scaling_starts_another_only_when_all_are_busy(
 
 def test_invocations_one_after_the_other_stay_on_one_environment(open_door: Open, deploy: Deploy) -> None:
     for scaling in ("adaptive", "lambda"):
-        function = deploy(open_door(scaling=scaling), "tells_its_pid")
+        function = deploy(open_door(scaling=scaling), "tells_its_stream")
         assert len({function().json() for _ in range(200)}) == 1
         assert function.stats()["cold_starts"] == 1
 
 
 def test_a_burst_of_short_invocations_stays_on_few_environments(open_door: Open, deploy: Deploy, calls: Any) -> None:
-    function = deploy(open_door(scaling="adaptive"), "tells_its_pid")
-    pids = {call.result().json() for call in calls.start(function, count=2_000)}
-    assert len(pids) <= max(8, 4 * (os.cpu_count() or 1)) < 64  # 64 callers at once: Lambda would start 64
+    function = deploy(open_door(scaling="adaptive"), "tells_its_stream")
+    streams = {call.result().json() for call in calls.start(function, count=2_000)}
+    assert len(streams) <= max(8, 4 * (os.cpu_count() or 1)) < 64  # 64 callers at once: Lambda would start 64
 
 
 def test_invocations_that_wait_get_further_environments(
     open_door: Open, deploy: Deploy, gate: Gate, calls: Any
 ) -> None:
     function = deploy(open_door(scaling="adaptive"), "waits")
-    under_way = calls.start(function, {"gate": gate.path}, 12)
+    under_way = calls.start(function, {"gate": gate.address}, 12)
     gate.wait_entered(12)
     assert environments(function) == 12
     gate.open()
@@ -84,7 +84,7 @@ def test_invocations_that_wait_get_further_environments_even_where_earlier_ones_
     function = deploy(open_door(scaling="adaptive"), "spins_or_waits")
     for _ in range(20):
         function({"us": 2_000})
-    under_way = calls.start(function, {"gate": gate.path}, 12)
+    under_way = calls.start(function, {"gate": gate.address}, 12)
     gate.wait_entered(12)
     gate.open()
     assert len({call.result().json() for call in under_way}) == 12
@@ -94,7 +94,7 @@ def test_no_more_environments_than_the_reservation(open_door: Open, deploy: Depl
     door = open_door(scaling="lambda")
     function = deploy(door, "waits")
     door.put_function_concurrency("waits", 3)
-    calls.start(function, {"gate": gate.path}, 3)
+    calls.start(function, {"gate": gate.address}, 3)
     gate.wait_entered(3)
     assert environments(function) == 3
 

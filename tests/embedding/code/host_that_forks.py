@@ -14,7 +14,7 @@ from engine.sync import Engine
 def refusals(engine: Engine) -> int:
     """In the child: how many uses of the engine are refused."""
     refused = 0
-    for use in (lambda: engine.invoke("pid"), engine.list_functions, lambda: engine.delete_function("pid")):
+    for use in (lambda: engine.invoke("stream"), engine.list_functions, lambda: engine.delete_function("stream")):
         try:
             use()
         except errors.ForeignProcessError:
@@ -25,20 +25,20 @@ def refusals(engine: Engine) -> int:
 def main() -> None:
     told, tell = os.pipe()
     with Engine() as engine:
-        engine.create_function("pid", code=Path(__file__).parent, handler="hosted.tells_its_pid")
-        pid = engine.invoke("pid").json()
+        engine.create_function("stream", code=Path(__file__).parent, handler="hosted.tells_its_stream")
+        stream = engine.invoke("stream").json()
         folder = engine._engine._control._temporary
         child = os.fork()
         if child == 0:
             os.write(tell, str(refusals(engine)).encode())
             sys.exit(0)  # through `with`
         status = os.waitpid(child, 0)[1]
-        result = engine.invoke("pid")
+        result = engine.invoke("stream")
         answer = {
             "child": status,
             "refused": int(os.read(told, 10)),
             "folder": folder.is_dir(),
-            "same": result.json() == pid,
+            "same": result.json() == stream,
             "after": result.function_error,
         }
     sys.stdout.write(json.dumps(answer) + "\n")

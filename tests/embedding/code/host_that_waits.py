@@ -6,13 +6,15 @@ import json
 import sys
 from pathlib import Path
 
+import psutil
+
 from engine.sync import Engine
 
 with Engine() as engine:
-    engine.create_function("pid", code=Path(__file__).parent, handler="hosted.tells_its_pid")
-    pid = engine.invoke("pid").json()
-    supervisor = engine._engine._supervisor
+    engine.create_function("echoes", code=Path(__file__).parent, handler="hosted.echoes")
+    engine.invoke("echoes")
     folder = str(engine._engine._control._temporary)
-    sys.stdout.write(json.dumps({"environment": pid, "zygote": supervisor.births.zygote.pid, "folder": folder}) + "\n")
+    family = [process.pid for process in psutil.Process().children(recursive=True)]
+    sys.stdout.write(json.dumps({"processes": family, "folder": folder}) + "\n")
     sys.stdout.flush()
     sys.stdin.read()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from typing import Any
 
@@ -11,12 +10,11 @@ def echoes(event: Any, context: Any) -> Any:
     return event
 
 
-def tells_its_pid(event: Any, context: Any) -> int:
-    return os.getpid()
+def tells_its_stream(event: Any, context: Any) -> str:
+    return str(context.log_stream_name)
 
 
-def waits(event: str, context: Any) -> int:
-    with socket.socket(socket.AF_UNIX) as at_gate:
-        at_gate.connect(event)
+def waits(event: list[Any], context: Any) -> str:
+    with socket.create_connection(event) as at_gate:
         at_gate.recv(1)
-    return os.getpid()
+    return str(context.log_stream_name)

@@ -10,14 +10,17 @@ import signal
 import socket
 import sys
 import threading
+import traceback
+from importlib import import_module
 from typing import Any
 
 Event = Any
 served = 0
 
 
-def tells_its_pid(event: Event, context: Any) -> int:
-    return os.getpid()
+def tells_its_stream(event: Event, context: Any) -> str:
+    """Each environment has its own, and knows no other name of itself that the engine knows too."""
+    return str(context.log_stream_name)
 
 
 def echoes(event: Event, context: Any) -> Any:
@@ -33,12 +36,12 @@ def deeper(event: Event) -> None:
     raise ValueError(event["say"])
 
 
-def ends(event: Event, context: Any) -> int:
-    """Answers its pid, unless the event names a way to end."""
+def ends(event: Event, context: Any) -> str:
+    """Answers its log stream, unless the event names a way to end."""
     print("own line")
     if event:
         WAYS[event["way"]]()
-    return os.getpid()
+    return str(context.log_stream_name)
 
 
 def calls_itself() -> None:
@@ -89,10 +92,10 @@ WAYS = {
 }
 
 
-def closes_descriptors(event: Event, context: Any) -> int:
+def closes_descriptors(event: Event, context: Any) -> str:
     print("own line")
     os.closerange(3, 1024)
-    return os.getpid()
+    return str(context.log_stream_name)
 
 
 def opens_files(event: Event, context: Any) -> list[int]:
@@ -107,13 +110,13 @@ def opens_files(event: Event, context: Any) -> list[int]:
         return [len(held), full.errno or 0]
 
 
-def leaves_threads(event: Event, context: Any) -> list[int]:
+def leaves_threads(event: Event, context: Any) -> list[Any]:
     threading.Thread(target=signal.pause if event is None else threading.Event().wait).start()
-    return [os.getpid(), threading.active_count()]
+    return [context.log_stream_name, threading.active_count()]
 
 
-def leaves_a_daemon(event: Event, context: Any) -> list[int]:
-    """The pids of this environment and of a process that left its session and its parent."""
+def leaves_a_daemon(event: Event, context: Any) -> list[Any]:
+    """The log stream of this environment, and the pid of a process that left its session and its parent."""
     told, tell = os.pipe()
     if os.fork() == 0:
         os.setsid()
@@ -125,7 +128,7 @@ def leaves_a_daemon(event: Event, context: Any) -> list[int]:
             signal.pause()
         os._exit(0)
     os.wait()
-    return [os.getpid(), int(os.read(told, 20))]
+    return [context.log_stream_name, int(os.read(told, 20))]
 
 
 def answers_bytes(event: Event, context: Any) -> str:
@@ -156,6 +159,10 @@ def tells_variables(event: Event, context: Any) -> dict[str, str]:
     return dict(os.environ)
 
 
+def lists_its_code(event: Event, context: Any) -> tuple[str, list[str]]:
+    return os.environ["LAMBDA_TASK_ROOT"], os.listdir()
+
+
 def imports(event: Event, context: Any) -> dict[str, str]:
     """What becomes of each import."""
     told = {}
@@ -166,6 +173,20 @@ def imports(event: Event, context: Any) -> dict[str, str]:
         except ImportError as error:
             told[name] = f"{type(error).__name__}: {error}"
     return told
+
+
+def imports_more_of_what_is_loaded(event: Event, context: Any) -> dict[str, Any]:
+    try:
+        socket.create_connection(("127.0.0.1", 0))
+    except OSError:
+        told = traceback.format_exc()
+    files = [str(import_module(name).__file__) for name in ("encodings.idna", "logging.handlers", "simplejson.tool")]
+    return {
+        "file": socket.__file__,
+        "executable": sys.executable,
+        "traceback": told,
+        "elsewhere": [file for file in files if not file.startswith(("/var/lang/", "/var/runtime/"))],
+    }
 
 
 def tells_context(event: Event, context: Any) -> dict[str, Any]:
@@ -194,8 +215,7 @@ def counts(event: Event, context: Any) -> int:
 
 def waits(event: Event, context: Any) -> str:
     """Says that it is running, then waits to be let go. The answer is its code's name."""
-    with socket.socket(socket.AF_UNIX) as at_gate:
-        at_gate.connect(event)
+    with socket.create_connection(event) as at_gate:
         at_gate.recv(1)
     return "old code"
 

@@ -15,6 +15,7 @@ Event = Any
 libc = ctypes.CDLL(None)
 logger = logging.getLogger("mine")
 flooder: list[subprocess.Popen[bytes]] = []
+left: list[threading.Thread] = []
 
 
 def every_way(event: Event, context: Any) -> str:
@@ -83,21 +84,38 @@ def leaves_a_thread(event: Event, context: Any) -> None:
     """The thread writes once the gate says so, when the invocation may long be over, and says that it has."""
 
     def write_later() -> None:
-        with socket.socket(socket.AF_UNIX) as gate:
-            gate.connect(event["gate"])
+        with socket.create_connection(event["gate"]) as gate:
             gate.recv(1)
             print("from the thread")
-        with socket.socket(socket.AF_UNIX) as gate:
-            gate.connect(event["gate"])
+        socket.create_connection(event["gate"]).close()
 
     threading.Thread(target=write_later).start()
     print("from the handler")
 
 
+def leaves_a_thread_and_joins_it(event: Event, context: Any) -> None:
+    """The thread is at the gate when the first invocation ends, so that it writes after that or in the second one."""
+    if "join" in event:
+        left[0].join()
+        print("joined")
+        return
+    entered = threading.Event()
+
+    def write_later() -> None:
+        with socket.create_connection(event["gate"]) as gate:
+            entered.set()
+            gate.recv(1)
+        print("from the thread")
+
+    left.append(threading.Thread(target=write_later))
+    left[0].start()
+    entered.wait()
+    print("from the handler")
+
+
 def waits_and_says_its_id(event: Event, context: Any) -> None:
     print(f"before {context.aws_request_id}")
-    with socket.socket(socket.AF_UNIX) as gate:
-        gate.connect(event["gate"])
+    with socket.create_connection(event["gate"]) as gate:
         gate.recv(1)
     print(f"after {context.aws_request_id}")
 
