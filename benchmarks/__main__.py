@@ -1,6 +1,7 @@
 """`python -m benchmarks [pools]`: this engine beside process pools; `… peers`: beside servers and runtimes.
 
-`… soak`: the service for minutes at full rate; `… scale`: with a thousand functions.
+`… soak`: the service for minutes at full rate; `… scale`: with a thousand functions; `… policies`: keep-alive policies
+over a day in virtual time.
 """
 
 from __future__ import annotations
@@ -113,6 +114,32 @@ def scale_command(json_to: str | None, smoke: bool) -> None:
         _write(json_to, json.dumps(as_json(scaled, machine, settings), indent=2))
     show(scaled, settings, machine, _console(json_to))
     _exit(verdicts(scaled, settings), smoke)
+
+
+@main.command(name="policies", context_settings={"show_default": True})
+@click.option("--smoke", is_flag=True, help="Fifty functions: shows that everything runs.")
+@click.option("--json", "json_to", metavar="FILE|-", help="Write the whole outcome as JSON; - is for stdout.")
+@click.option("--memory-gb", type=click.FloatRange(0.125), help="Where it is bounded; else three quarters of fixed's.")
+@click.option("--seed", type=click.IntRange(0), default=1, help="Of the day, or of what a trace does not tell.")
+@click.option("--functions", type=click.IntRange(1, 100_000), default=2_000, help="Made up, or a trace's busiest.")
+@click.option("--trace", type=click.Path(exists=True, dir_okay=False), help="A day of Azure Functions 2019, CSV.")
+def policies_command(
+    trace: str | None, functions: int, seed: int, memory_gb: float | None, json_to: str | None, smoke: bool
+) -> None:
+    """Keep-alive policies and eviction: cold starts against memory held, in virtual time."""
+    source_tree.prefer_built_engine()
+    from .policies import SMOKE_FUNCTIONS, Settings, as_json, replay, show
+    from .stamp import stamp
+
+    machine = stamp()
+    settings = Settings(SMOKE_FUNCTIONS if smoke else functions, seed, trace, memory_gb)
+    try:
+        replayed = replay(settings, _say)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    if json_to:
+        _write(json_to, json.dumps(as_json(replayed, machine, settings), indent=2))
+    show(replayed, settings, machine, _console(json_to))
 
 
 def _exit(verdicts: list[Verdict], smoke: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
@@ -14,10 +13,11 @@ from ._ext.lane import Lane
 from ._ext.result import InvokeResult
 from ._ext.scheduler import Scheduler
 from .core.control import Control
+from .core.keep_alive.choose import eviction_order, keep_alive_policy
 from .core.memory import HostMemory
 from .core.scaling import Scaling
 from .core.supervisor import Supervisor
-from .model import Alias, FunctionConfiguration, LogEvent, LogPage, Network
+from .model import Alias, FunctionConfiguration, LogEvent, LogPage, Network, ProvisionedConcurrencyConfig
 from .records import statistics
 from .records.export import Format, Target
 from .records.rollups import By
@@ -56,10 +56,13 @@ class Engine:
     CPU in proportion to its memory, "host" as much as there is. network: what functions may reach that do not say so
     themselves: "host" what the host can, "loopback" only itself, "none" nothing; None is "loopback" under
     sandbox="strict", else "host". account_concurrency: invocations accepted and not answered, over all functions.
-    keep_alive_s: how long an idle environment is kept. strict_runtimes: refuse a python3.N other than the engine's
-    own instead of running it with a warning. credentials: AWS_ACCESS_KEY_ID and its like, for functions to see;
-    nothing of the host's own environment ever is. ledger_bytes: how much of the ledger's records is kept in data_dir,
-    after which the oldest go; sums and bill stay for ever.
+    keep_alive_s: how long an idle environment is kept; with keep_alive_policy "histogram" that holds until a
+    function's own idle times tell how long it pays, and when to start one ahead of need. memory_budget_mb: what all
+    environments together may hold, by their functions' memory_mb; there, and where the host's memory is short, idle
+    environments make room, in the order that eviction names. strict_runtimes: refuse a python3.N other than the
+    engine's own instead of running it with a warning. credentials: AWS_ACCESS_KEY_ID and its like, for functions to
+    see; nothing of the host's own environment ever is. ledger_bytes: how much of the ledger's records is kept in
+    data_dir, after which the oldest go; sums and bill stay for ever.
     """
 
     def __init__(
@@ -72,6 +75,9 @@ class Engine:
         network: Network | None = None,
         account_concurrency: int = config.ACCOUNT_CONCURRENCY,
         keep_alive_s: float = config.KEEP_ALIVE_S,
+        keep_alive_policy: Literal["fixed", "histogram"] = "fixed",
+        eviction: Literal["least-recently-used", "greedy-dual"] = config.EVICTION,
+        memory_budget_mb: int | None = None,
         region: str = config.REGION_DEFAULT,
         account_id: str = config.ACCOUNT_ID_DEFAULT,
         strict_runtimes: bool = False,
@@ -87,6 +93,9 @@ class Engine:
             network=network,
             account_concurrency=account_concurrency,
             keep_alive_s=keep_alive_s,
+            keep_alive_policy=keep_alive_policy,
+            eviction=eviction,
+            memory_budget_mb=memory_budget_mb,
             region=region,
             account_id=account_id,
             strict_runtimes=strict_runtimes,
@@ -132,6 +141,7 @@ class Engine:
         self._supervisor.births.refill()
         if self._drains_on_loop:
             loop.add_reader(self._scheduler.fileno(), self._scheduler.readable)
+        self._opened().provisioned.refresh()
 
     def _open_blocking(self) -> None:
         with ExitStack() as opened:
@@ -144,9 +154,17 @@ class Engine:
                 scaling=self._settings.scaling,
                 cpus=settings.usable_cpus(),
                 memory=self._memory,
+                keep_alive=keep_alive_policy(self._settings.keep_alive_policy, self._settings.keep_alive_s),
+                eviction=eviction_order(self._settings.eviction),
+                memory_budget_mb=self._settings.memory_budget_mb,
             )
             opened.callback(self._supervisor.close)
-            control = Control(self._settings, self._supervisor, busy=lambda: self._scheduler.watched)
+            control = Control(
+                self._settings,
+                self._supervisor,
+                busy=lambda: self._scheduler.watched,
+                after=self._loop.call_later,
+            )
             opened.callback(control.close)
             self._supervisor.births.open(control.jail_plan())
             if self._settings.sandbox == "strict":
@@ -164,6 +182,7 @@ class Engine:
             return
         for timer in self._timers:
             timer.cancel()
+        control.provisioned.close()
         self._loop.remove_reader(self._supervisor.births.fileno())
         if self._drains_on_loop:
             self._loop.remove_reader(self._scheduler.fileno())
@@ -363,6 +382,29 @@ class Engine:
         """Give a function's reservation back."""
         await self._in_thread(self._opened().delete_function_concurrency, name)
 
+    async def put_provisioned_concurrency_config(
+        self, name: str, qualifier: str, provisioned: int
+    ) -> ProvisionedConcurrencyConfig:
+        """Keep so many environments of a published version, or of an alias's version, initialised and ready.
+
+        Answers at once; `status` says how far it is. They are set aside of the function's concurrency or the account's;
+        invocations beyond them run on demand. Raises InvalidParameterValueException, ResourceConflictException,
+        ResourceNotFoundException as Lambda does.
+        """
+        return await self._in_thread(self._opened().put_provisioned, name, qualifier, provisioned)
+
+    async def get_provisioned_concurrency_config(self, name: str, qualifier: str) -> ProvisionedConcurrencyConfig:
+        """Raises ProvisionedConcurrencyConfigNotFoundException where nothing was asked for."""
+        return self._opened().provisioned.told(name, qualifier)
+
+    async def list_provisioned_concurrency_configs(self, name: str) -> list[ProvisionedConcurrencyConfig]:
+        """Of every version and alias of a function that has one."""
+        return self._opened().provisioned.all_told(name)
+
+    async def delete_provisioned_concurrency_config(self, name: str, qualifier: str) -> None:
+        """Keep none ready any more; invocations under way finish. That there was none is no error."""
+        await self._in_thread(self._opened().delete_provisioned, name, qualifier)
+
     # --- what happened ------------------------------------------------------------------------------------------------
 
     async def logs(
@@ -442,9 +484,13 @@ class Engine:
             return
         if not self._timers:
             self._timers = [self._loop.call_later(TICK_S, self._tick), self._loop.call_later(1.0, self._keep_house)]
-        else:
-            self._timers[0].cancel()
-            self._timers[0] = self._loop.call_later(TICK_S, self._tick)
+            return
+        self._timers[0].cancel()
+        self._timers[0] = self._loop.call_later(TICK_S, self._tick)
+        house_s = self._supervisor.upkeep.look_every_ns / 1e9
+        if self._timers[1].when() > self._loop.time() + house_s:  # nothing was due for long, and now something may be
+            self._timers[1].cancel()
+            self._timers[1] = self._loop.call_later(house_s, self._keep_house)
 
     def _tick(self) -> None:
         goes_on = True
@@ -457,5 +503,5 @@ class Engine:
                 self._scheduler.watched = False
 
     def _keep_house(self) -> None:
-        wait_ns = self._supervisor.retire_idle(time.monotonic_ns(), int(self._settings.keep_alive_s * 1e9))
+        wait_ns = self._supervisor.keep_house()
         self._timers[1] = self._loop.call_later(wait_ns / 1e9 + 0.001, self._keep_house)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 # Lambda's quotas: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MEMORY_MIN_MB: Final = 128
@@ -13,6 +13,7 @@ TIMEOUT_MIN_S: Final = 1
 TIMEOUT_MAX_S: Final = 900
 TIMEOUT_DEFAULT_S: Final = 3
 INIT_TIMEOUT_S: Final = 10
+INIT_AHEAD_TIMEOUT_S: Final = 130  # of what is initialised before anyone waits; or the function's own limit if longer
 EPHEMERAL_MIN_MB: Final = 512
 EPHEMERAL_MAX_MB: Final = 10_240
 EVENT_MAX_BYTES: Final = 6_291_456
@@ -34,6 +35,7 @@ ACCOUNT_ID_DEFAULT: Final = "000000000000"
 # The engine's own bounds.
 ENVIRONMENTS_MAX: Final = 1_000  # of one function version; Lambda starts at most 1,000 per 10 s
 KEEP_ALIVE_S: Final = 600.0
+EVICTION: Final[Literal["greedy-dual"]] = "greedy-dual"
 LOG_PER_INVOCATION_BYTES: Final = 1_048_576
 LOG_PER_FUNCTION_BYTES: Final = 16_777_216
 LEDGER_BYTES: Final = 1_073_741_824  # of the ledger's segments on disk; the sums stay for ever

@@ -116,6 +116,10 @@ class ResourceConflictException(LambdaError):
     status_code = 409
 
 
+class ProvisionedConcurrencyConfigNotFoundException(LambdaError):
+    status_code = 404
+
+
 class PreconditionFailedException(LambdaError):
     status_code = 412
 

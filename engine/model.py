@@ -94,6 +94,30 @@ class Alias:
 
 
 @dataclass(frozen=True, slots=True)
+class ProvisionedRequest:
+    """How much provisioned concurrency a version or an alias is to have, and since when (ISO 8601)."""
+
+    requested: int
+    last_modified: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionedConcurrencyConfig:
+    """Provisioned concurrency of a version or an alias, in Lambda's words.
+
+    `status` is IN_PROGRESS, READY, or FAILED with a `status_reason`; what failed is tried again.
+    """
+
+    function_arn: str
+    requested_provisioned_concurrent_executions: int
+    available_provisioned_concurrent_executions: int
+    allocated_provisioned_concurrent_executions: int
+    status: Literal["IN_PROGRESS", "READY", "FAILED"]
+    status_reason: str | None
+    last_modified: str
+
+
+@dataclass(frozen=True, slots=True)
 class LogPage:
     """Log events and where they end: `cursor` says it to whoever asks for what came after. Only its maker reads it."""
 

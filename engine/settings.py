@@ -12,7 +12,14 @@ from .errors import InvalidParameterValueException
 from .model import Network
 
 OWN_RUNTIME: Final = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-CHOICES: Final = {"sandbox": ("auto", "strict", "off"), "scaling": ("adaptive", "lambda"), "cpu": ("lambda", "host")}
+CHOICES: Final = {
+    "sandbox": ("auto", "strict", "off"),
+    "scaling": ("adaptive", "lambda"),
+    "cpu": ("lambda", "host"),
+    "keep_alive_policy": ("fixed", "histogram"),
+    "eviction": ("least-recently-used", "greedy-dual"),
+}
+KEEP_ALIVE_MOST_S: Final = 31_536_000  # a year: an environment that is kept for ever
 CONCURRENCY_MAX: Final = 10_000_000
 LEDGER_LEAST_BYTES: Final = 1_048_576
 
@@ -27,6 +34,9 @@ class EngineSettings:
     cpu: Literal["lambda", "host"]
     account_concurrency: int
     keep_alive_s: float
+    keep_alive_policy: Literal["fixed", "histogram"]
+    eviction: Literal["least-recently-used", "greedy-dual"]
+    memory_budget_mb: int | None
     region: str
     account_id: str
     strict_runtimes: bool
@@ -46,8 +56,15 @@ class EngineSettings:
             raise InvalidParameterValueException(
                 f"account_concurrency={self.account_concurrency}: it lies between 1 and {CONCURRENCY_MAX:,}"
             )
-        if not self.keep_alive_s >= 0:
-            raise InvalidParameterValueException(f"keep_alive_s={self.keep_alive_s}: give seconds, 0 or more")
+        if not 0 <= self.keep_alive_s <= KEEP_ALIVE_MOST_S:
+            raise InvalidParameterValueException(
+                f"keep_alive_s={self.keep_alive_s}: give seconds, between 0 and {KEEP_ALIVE_MOST_S:,}"
+            )
+        if self.memory_budget_mb is not None and self.memory_budget_mb < config.MEMORY_MIN_MB:
+            raise InvalidParameterValueException(
+                f"memory_budget_mb={self.memory_budget_mb}: give at least {config.MEMORY_MIN_MB}, what the smallest "
+                "function has, or None for as much as the host has"
+            )
         if self.ledger_bytes < LEDGER_LEAST_BYTES:
             raise InvalidParameterValueException(
                 f"ledger_bytes={self.ledger_bytes}: give at least {LEDGER_LEAST_BYTES:,}"

@@ -17,7 +17,7 @@ import uvloop
 from . import app, errors
 from ._ext.result import InvokeResult
 from .client.blocking import connect
-from .model import Alias, FunctionConfiguration, LogEvent, LogPage
+from .model import Alias, FunctionConfiguration, LogEvent, LogPage, ProvisionedConcurrencyConfig
 from .records.export import Format, Target
 from .records.rollups import By
 from .records.statistics import BillTable
@@ -175,6 +175,24 @@ class Engine:
     def delete_function_concurrency(self, name: str) -> None:
         """Give a function's reservation back."""
         self._wait(self._engine.delete_function_concurrency(name))
+
+    def put_provisioned_concurrency_config(
+        self, name: str, qualifier: str, provisioned: int
+    ) -> ProvisionedConcurrencyConfig:
+        """Keep environments ready; see `engine.Engine.put_provisioned_concurrency_config`."""
+        return self._wait(self._engine.put_provisioned_concurrency_config(name, qualifier, provisioned))
+
+    def get_provisioned_concurrency_config(self, name: str, qualifier: str) -> ProvisionedConcurrencyConfig:
+        """Raises ProvisionedConcurrencyConfigNotFoundException where nothing was asked for."""
+        return self._wait(self._engine.get_provisioned_concurrency_config(name, qualifier))
+
+    def list_provisioned_concurrency_configs(self, name: str) -> list[ProvisionedConcurrencyConfig]:
+        """Of every version and alias of a function that has one."""
+        return self._wait(self._engine.list_provisioned_concurrency_configs(name))
+
+    def delete_provisioned_concurrency_config(self, name: str, qualifier: str) -> None:
+        """Keep none ready any more."""
+        self._wait(self._engine.delete_provisioned_concurrency_config(name, qualifier))
 
     def logs(
         self, name: str, *, qualifier: str | None = None, request_id: str | None = None, limit: int | None = None

@@ -98,6 +98,11 @@ def validate_reserved_concurrency(reserved: object) -> None:
     _refuse(_number(reserved, "reservedConcurrentExecutions", 0, None))
 
 
+def validate_provisioned_concurrency(provisioned: object) -> None:
+    """A whole number, 1 or more. Raises `ValidationException`."""
+    _refuse(_number(provisioned, "provisionedConcurrentExecutions", 1, None))
+
+
 def validate_configuration(
     *,
     function_name: object,

@@ -11,17 +11,21 @@ is kept; the cut that uses the text up makes it the first, so a flood never move
 """
 
 from libc.errno cimport EINTR, errno
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from engine._ext.kernel cimport monotonic_ns, ring_bell
 from engine._ext.layout cimport fence, store64
 from engine._ext.result cimport InvokeResult
 
 cdef extern from "unistd.h" nogil:
     ssize_t read(int, void*, size_t)
+    ssize_t pread(int, void*, size_t, int64_t)
+    ssize_t pwrite(int, const void*, size_t, int64_t)
 
 cdef enum:
     LOG_CHUNK = 65536
     PIPE_MOST = 1 << 20     # what a pipe can hold at most
+    PEAK_NS = 1000000       # how often a cell's peak is read, at most: 2 µs each
 
 cdef char chunk[LOG_CHUNK]
 
@@ -66,9 +70,18 @@ cdef class Environment:
         self.index = index
         self.serial = serial
         self.stream = stream
-        self.pid = self.pidfd = self.log_fd = -1
+        self.pid = self.log_fd = self.freezer_fd = self.tasks_fd = self.peak_fd = -1
         self.spawned_ns = self.used_ns = monotonic_ns()
         self.log_text = bytearray()
+
+    def watch(self, object gauges, uint32_t base_kb) -> None:
+        """See `sandbox.contract.Gauges`; base_kb: memory that it shares with the zygote. Until the cell is released."""
+        self.freezer_fd, self.tasks_fd, self.peak_fd, self.freeze_word, self.thaw_word = gauges
+        self.base_kb = base_kb
+
+    def unwatch(self) -> None:
+        """Its cell is about to go."""
+        self.freezer_fd = self.tasks_fd = self.peak_fd = -1
 
     def __repr__(self) -> str:
         return f"<Environment {self.index} serial {self.serial} pid {self.pid} {self.state}>"
@@ -124,3 +137,37 @@ cdef bytes cut_text(Environment env, uint64_t upto, uint64_t* dropped_ptr):
         env.log_dropped = 0
     dropped_ptr[0] = skipped + lost
     return text
+
+
+cdef int64_t read_number(int fd) noexcept nogil:
+    """The decimal number that a control file holds; -1 when it cannot be read."""
+    cdef char text[32]
+    cdef ssize_t got = pread(fd, text, sizeof(text), 0), i
+    cdef int64_t number = 0
+    if got <= 0:
+        return -1
+    for i in range(got):
+        if not c'0' <= text[i] <= c'9':
+            break
+        number = number * 10 + (text[i] - c'0')
+    return number
+
+
+cdef bint write_word(int fd, bytes word) noexcept:
+    """Write a control file. Whether the kernel took it."""
+    return fd >= 0 and pwrite(fd, PyBytes_AS_STRING(word), PyBytes_GET_SIZE(word), 0) == PyBytes_GET_SIZE(word)
+
+
+cdef uint32_t peak_kb(Environment env, uint64_t now_ns, uint32_t told_kb) noexcept:
+    """The most memory that all processes of an environment held at once, and what they share with the zygote.
+
+    By its own word (`told_kb`) only where the kernel does not count.
+    """
+    cdef int64_t peak
+    if env.peak_fd < 0:
+        return told_kb
+    if now_ns - env.peak_read_ns < PEAK_NS:
+        return env.memory_kb
+    env.peak_read_ns = now_ns
+    peak = read_number(env.peak_fd)
+    return told_kb if peak < 0 else <uint32_t>((peak >> 10) + env.base_kb)

@@ -20,7 +20,7 @@ from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from engine._ext.crc32c cimport crc32c, crc32c_slowly
 from engine._ext.kernel cimport monotonic_ns, wall_ns
-from engine._ext.result cimport COLD, FAILED
+from engine._ext.result cimport COLD, FAILED, PROVISIONED
 
 cdef extern from * nogil:
     """
@@ -127,6 +127,9 @@ cdef class Tally:
             row_ptr.colds += line_ptr.start == COLD
             row_ptr.billed_ms += line_ptr.billed_ms
             row_ptr.init_ns += line_ptr.init_ns
+            if line_ptr.start == PROVISIONED:
+                row_ptr.provisioned += 1
+                row_ptr.provisioned_ms += line_ptr.billed_ms
         return True
 
     def add(self, object records) -> None:
@@ -143,14 +146,15 @@ cdef class Tally:
             raise MemoryError()
 
     def drain(self) -> list:
-        """Rows of (source, day since 1970, five counts by outcome, cold starts, billed_ms, init_ns), and begin anew."""
+        """Rows of (source, day since 1970, five counts by outcome, cold starts, billed_ms, init_ns, how many ran on
+        provisioned environments, their billed_ms), and begin anew."""
         cdef uint32_t i
         cdef sum_t* r
         rows = []
         for i in range(self.count):
             r = &self.sums_ptr[i]
             rows.append((r.source, r.day, (r.outcomes[0], r.outcomes[1], r.outcomes[2], r.outcomes[3], r.outcomes[4]),
-                         r.colds, r.billed_ms, r.init_ns))
+                         r.colds, r.billed_ms, r.init_ns, r.provisioned, r.provisioned_ms))
         self.count = 0
         if self.capacity:
             memset(self.slots_ptr, 0, self.capacity * 2 * sizeof(uint32_t))

@@ -9,22 +9,22 @@ from asyncio import InvalidStateError
 from collections import deque
 
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from engine._ext.environment cimport Environment, cut_text, drain_pipe
+from engine._ext.environment cimport Environment, cut_text, drain_pipe, peak_kb
 from engine._ext.kernel cimport monotonic_ns, read_all, write_all
 from engine._ext.journal cimport Journal
 from engine._ext.layout cimport *
 from engine._ext.meter cimport Meter, Quota, record_t
 from engine._ext.queue cimport *
 from engine._ext.result cimport *
+from engine._ext.waking cimport freeze, wake
 
 from engine._ext.linux import create_region
 
 cdef enum:
     ANSWER_MAX = 6291556
     CPUS_MOST = 64          # one environment's share, whatever it says of itself
-    HURRY_NS = 50000        # about what waking an idle CPU costs
 
 
 cdef class Lane:
@@ -69,7 +69,8 @@ cdef class Lane:
         self.used_top = 0
         self.spilled_bytes = 0
         self.environments = []
-        self.ready = self.starting = 0
+        self.ready = self.starting = self.frozen_count = 0
+        memset(self.frozen, 0, sizeof(self.frozen))
         self.waiters = [None] * SLOTS
         self.poisoned = False
         self.epoch += 1
@@ -139,25 +140,8 @@ cdef class Lane:
         return 0
 
     cdef bint ring(self) noexcept:
-        """Wake an environment, unless one that is awake will be there sooner than a sleeper could be.
-
-        Whether one was woken.
-        """
-        cdef int w, asleep = 0
-        cdef uint64_t bits
-        if self.ready == 0:
-            return False
-        fence()
-        for w in range(self.queue.words):
-            if load64(&self.queue.head_ptr.spinning[w]) & self.queue.live[w]:
-                return False
-            bits = load64(&self.queue.head_ptr.sleeping[w]) & self.queue.live[w]
-            asleep += count_bits(bits)
-        if asleep == 0:
-            return False
-        if asleep < self.ready and self.outstanding * self.longest_ns < HURRY_NS * <double>(self.ready - asleep):
-            return False
-        return queue_wake(&self.queue) >= 0
+        """See to it that somebody comes for what was published. Whether one was woken."""
+        return wake(self)
 
     cdef int pump(self) except -1:
         """Publish what waited for a slot."""
@@ -175,7 +159,7 @@ cdef class Lane:
     cdef int turn_away(self, object waiter, object error) except -1:
         """An accepted invocation will not run: its caller gets this exception."""
         self.outstanding -= 1
-        self.quota.used -= 1
+        self.quota.give_back()
         try:
             if waiter is not None:
                 waiter.set_exception(error)
@@ -298,13 +282,12 @@ cdef class Lane:
         result.outcome_code = outcome
         result.start_code = WARM
         memcpy(result.raw_id, entry_ptr.request_id, 16)
-        if memory_kb > env.memory_kb:
-            env.memory_kb = memory_kb
-        if env.served == 0:
+        env.memory_kb = max(env.memory_kb, peak_kb(env, done_ns, memory_kb))
+        if env.served == 0 or env.start_code == PROVISIONED:
             result.start_code = env.start_code
             if env.start_code == COLD:
                 result.init_ns = env.init_ns
-                meter.colds += 1
+        meter.starts[result.start_code] += 1
         env.served += 1
         result.max_memory_mb = min((<uint64_t>env.memory_kb + 1023) >> 10, <uint64_t>self.memory_mb)
         result.billed_ms = max(<int64_t>((result.duration_ns + result.init_ns + 999999) // 1000000), <int64_t>1)
@@ -342,7 +325,9 @@ cdef class Lane:
         if epoch == self.epoch and not entry_ptr.held:
             self.free_slot(index)
         self.outstanding -= 1
-        self.quota.used -= 1
+        self.quota.give_back()
+        if env.company and self.outstanding == 0 and env.index >= 0:
+            freeze(self, env)
         if waiter is not None:
             try:
                 waiter.set_result(result)

@@ -3,6 +3,7 @@
 from libc.math cimport ceil
 from libc.stdlib cimport calloc, free, realloc
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from engine._ext.result cimport COLD, PROVISIONED, WARM
 
 
 cdef inline int bucket_of(uint64_t value) noexcept nogil:
@@ -127,10 +128,48 @@ cdef class Meter:
         self.inits = Histogram()
         self.waits = Histogram()
 
+    @property
+    def colds(self) -> int:
+        return self.starts[COLD]
+
+    @property
+    def warms(self) -> int:
+        return self.starts[WARM]
+
+    @property
+    def provisioned(self) -> int:
+        """Invocations that ran on provisioned environments."""
+        return self.starts[PROVISIONED]
+
 
 cdef class Quota:
-    """Concurrency that one function, or all functions without a reservation, may use at once."""
+    """Concurrency that one function, or all functions without a reservation, may use at once.
 
-    def __init__(self, int limit, str reason):
+    With `beyond` it is a share set aside of that one: what does not fit into `limit` is taken from there, and given
+    back first.
+    """
+
+    def __init__(self, int limit, str reason, Quota beyond=None):
         self.limit = limit
         self.reason = reason
+        self.beyond = beyond
+
+    @property
+    def most(self) -> int:
+        """What can be used at once where nobody else uses any."""
+        return self.limit + (0 if self.beyond is None else self.beyond.limit)
+
+    cdef bint borrow(self) noexcept:
+        """`used` has reached `limit`: whether there is room for one more all the same, which is then taken beyond."""
+        if self.beyond is None or self.beyond.used >= self.beyond.limit:
+            return False
+        self.beyond.used += 1
+        self.borrowed += 1
+        return True
+
+    cdef void give_back(self) noexcept:
+        """One that was taken has ended."""
+        self.used -= 1
+        if self.borrowed > 0:
+            self.borrowed -= 1
+            self.beyond.used -= 1

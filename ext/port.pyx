@@ -102,7 +102,8 @@ cdef class Port:
     cdef public str log_group_name, log_stream_name
     cdef LambdaContext context
 
-    def __init__(self, int region_fd, int index, int event_fd, int log_fd, uint64_t timeout_ns):
+    def open(self, int region_fd, int index, int event_fd, int log_fd, uint64_t timeout_ns) -> None:
+        """Take this place in a region. Raises OSError, RuntimeError for a region of another version of the engine."""
         self.mapping = Mapping(region_fd)
         cdef region_t* head_ptr = <region_t*>self.mapping.base_ptr
         if head_ptr.magic != REGION_MAGIC or head_ptr.abi != REGION_ABI:

@@ -11,6 +11,7 @@ from engine._ext.lane cimport Lane, entry_t
 from engine._ext.layout cimport *
 from engine._ext.meter cimport Quota
 from engine._ext.queue cimport *
+from engine._ext.waking cimport freeze, has_company, thaw
 
 from engine._ext.linux import punch
 
@@ -44,13 +45,19 @@ def retire(Lane lane, Environment env) -> None:
     """Ask an environment to end as soon as it is idle. It takes no further invocation."""
     if env.index >= 0:
         store32(&env_at(lane.queue.base_ptr, env.index).retire, 1)
+        thaw(lane, env)
         queue_call(&lane.queue, env.index)
 
 
 def charge(Lane lane, Quota quota) -> None:
     """Count what is outstanding against another quota from now on."""
-    lane.quota.used -= lane.outstanding
-    quota.used += lane.outstanding
+    cdef int _i
+    for _i in range(lane.outstanding):
+        lane.quota.give_back()
+        if quota.used >= quota.limit and quota.beyond is not None:
+            quota.beyond.used += 1      # past its limit too: what was accepted is not taken back
+            quota.borrowed += 1
+        quota.used += 1
     lane.quota = quota
 
 
@@ -108,6 +115,7 @@ def bury(Lane lane, Environment env) -> list:
 
 
 cdef int leave(Lane lane, Environment env) except -1:
+    thaw(lane, env)
     lane.environments[env.index] = None
     env.index = -1
     if env.is_ready:
@@ -211,6 +219,7 @@ def sweep(Lane lane, uint64_t now_ns) -> list:
     if waiting and lane.ready > len(busy):
         for env in lane.environments:
             if env is not None and env.is_ready and env.index not in busy and is_live(&lane.queue, env.index):
+                thaw(lane, env)
                 queue_call(&lane.queue, env.index)
     return overdue
 
@@ -319,6 +328,31 @@ def idle_environments(Lane lane) -> list:
     idle = [env for env in lane.environments if env is not None and env.is_ready and env.index not in busy]
     idle.sort(key=lambda env: env.used_ns)
     return idle
+
+
+def freeze_idle(Lane lane) -> int:
+    """Stop idle environments in which user code left threads or processes running. How many are stopped.
+
+    Only while nothing waits that they could claim; each is looked at once after it worked.
+    """
+    cdef int index
+    cdef Environment env
+    cdef set busy = set()
+    cdef uint64_t word
+    for index in range(lane.used_top):
+        if lane.entries[index].outstanding or lane.entries[index].held:
+            word = load64(&slot_at(lane.queue.base_ptr, index).word)
+            if word_phase(word) == READY:
+                return lane.frozen_count
+            busy.add(word_owner(word))
+    for env in lane.environments:
+        if (env is not None and env.is_ready and env.counted != env.served and env.index not in busy
+                and is_live(&lane.queue, env.index)):
+            env.counted = env.served
+            env.company = has_company(env)
+            if env.company:
+                freeze(lane, env)
+    return lane.frozen_count
 
 
 def reset(Lane lane) -> list:

@@ -154,7 +154,8 @@ cdef class Scheduler:
                     bint wants_tail) except -1:
         """Take a lease, put the invocation into its lane, wake whoever should run it."""
         cdef uint8_t request_id[16]
-        if lane.quota.used >= lane.quota.limit or self.closed or lane.closed or lane.journal.full:
+        if self.closed or lane.closed or lane.journal.full or (
+                lane.quota.used >= lane.quota.limit and not lane.quota.borrow()):
             self.refuse(lane)
         self.new_id(request_id)
         lane.quota.used += 1
@@ -162,7 +163,7 @@ cdef class Scheduler:
         try:
             lane.enter(request_id, payload_ptr, length, extra, waiter, wants_tail, monotonic_ns())
         except BaseException:
-            lane.quota.used -= 1
+            lane.quota.give_back()
             lane.outstanding -= 1
             raise
         self.woke = lane.ring()

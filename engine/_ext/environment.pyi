@@ -21,7 +21,6 @@ class Environment:
     state: State
     cell: Any  # a Cell of the sandbox room; compiled code does not look inside
     pid: int
-    pidfd: int
     log_fd: int
     start_code: int
     late: bool
@@ -33,3 +32,5 @@ class Environment:
     is_ready: bool
     memory_kb: int
     def __init__(self, index: int, serial: int, stream: str) -> None: ...
+    def watch(self, gauges: tuple[int, int, int, bytes, bytes], base_kb: int) -> None: ...
+    def unwatch(self) -> None: ...

@@ -21,14 +21,23 @@ class Meter:
     invocations: int
     errors: int
     timeouts: int
-    colds: int
     billed_ms: int
     throttles: int
     serials: int
     def __init__(self, records_max: int) -> None: ...
+    @property
+    def colds(self) -> int: ...
+    @property
+    def warms(self) -> int: ...
+    @property
+    def provisioned(self) -> int: ...
 
 class Quota:
     limit: int
     used: int
+    borrowed: int
     reason: str
-    def __init__(self, limit: int, reason: str) -> None: ...
+    beyond: Quota | None
+    def __init__(self, limit: int, reason: str, beyond: Quota | None = None) -> None: ...
+    @property
+    def most(self) -> int: ...

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from .._ext.result import InvokeResult
 from ..errors import ConnectionLostError
-from ..model import Alias, FunctionConfiguration, LogEvent, LogPage
+from ..model import Alias, FunctionConfiguration, LogEvent, LogPage, ProvisionedConcurrencyConfig
 from ..records.statistics import BillTable
 from ..wire.values import from_map
 
@@ -49,6 +49,14 @@ def alias(told: Answer) -> Alias:
 
 def aliases(told: Answer) -> list[Alias]:
     return [alias(each) for each in told["aliases"]]
+
+
+def provisioned(told: Answer) -> ProvisionedConcurrencyConfig:
+    return from_map(ProvisionedConcurrencyConfig, told)
+
+
+def all_provisioned(told: Answer) -> list[ProvisionedConcurrencyConfig]:
+    return [provisioned(each) for each in told["provisioned_concurrency_configs"]]
 
 
 def log_page(told: Answer) -> LogPage:

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from .. import config, errors
 from .._ext.result import InvokeResult
-from ..model import Alias, FunctionConfiguration, LogEvent, LogPage, Network
+from ..model import Alias, FunctionConfiguration, LogEvent, LogPage, Network, ProvisionedConcurrencyConfig
 from ..records.statistics import BillTable
 from ..store.build import Progress
 from ..wire.messages import given, invoke_params
@@ -215,6 +215,26 @@ class Client:
     async def delete_function_concurrency(self, name: str) -> None:
         """Give a function's reservation back."""
         await self._ask("delete_function_concurrency", answers.nothing, name=name)
+
+    async def put_provisioned_concurrency_config(
+        self, name: str, qualifier: str, provisioned: int
+    ) -> ProvisionedConcurrencyConfig:
+        """Keep environments ready; see `engine.Engine.put_provisioned_concurrency_config`."""
+        arguments = {"name": name, "qualifier": qualifier, "provisioned": provisioned}
+        return await self._ask("put_provisioned_concurrency_config", answers.provisioned, **arguments)
+
+    async def get_provisioned_concurrency_config(self, name: str, qualifier: str) -> ProvisionedConcurrencyConfig:
+        """Raises ProvisionedConcurrencyConfigNotFoundException where nothing was asked for."""
+        arguments = {"name": name, "qualifier": qualifier}
+        return await self._ask("get_provisioned_concurrency_config", answers.provisioned, **arguments)
+
+    async def list_provisioned_concurrency_configs(self, name: str) -> list[ProvisionedConcurrencyConfig]:
+        """Of every version and alias of a function that has one."""
+        return await self._ask("list_provisioned_concurrency_configs", answers.all_provisioned, name=name)
+
+    async def delete_provisioned_concurrency_config(self, name: str, qualifier: str) -> None:
+        """Keep none ready any more."""
+        await self._ask("delete_provisioned_concurrency_config", answers.nothing, name=name, qualifier=qualifier)
 
     # --- what happened ------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from .. import config, errors
 from .._ext.result import InvokeResult
-from ..model import Alias, FunctionConfiguration, LogEvent, LogPage, Network
+from ..model import Alias, FunctionConfiguration, LogEvent, LogPage, Network, ProvisionedConcurrencyConfig
 from ..records.statistics import BillTable
 from ..store.build import Progress
 from ..wire.messages import given, invoke_params
@@ -206,6 +206,26 @@ class Client:
     def delete_function_concurrency(self, name: str) -> None:
         """Give a function's reservation back."""
         self._ask("delete_function_concurrency", answers.nothing, name=name)
+
+    def put_provisioned_concurrency_config(
+        self, name: str, qualifier: str, provisioned: int
+    ) -> ProvisionedConcurrencyConfig:
+        """Keep environments ready; see `engine.Engine.put_provisioned_concurrency_config`."""
+        arguments = {"name": name, "qualifier": qualifier, "provisioned": provisioned}
+        return self._ask("put_provisioned_concurrency_config", answers.provisioned, **arguments)
+
+    def get_provisioned_concurrency_config(self, name: str, qualifier: str) -> ProvisionedConcurrencyConfig:
+        """Raises ProvisionedConcurrencyConfigNotFoundException where nothing was asked for."""
+        arguments = {"name": name, "qualifier": qualifier}
+        return self._ask("get_provisioned_concurrency_config", answers.provisioned, **arguments)
+
+    def list_provisioned_concurrency_configs(self, name: str) -> list[ProvisionedConcurrencyConfig]:
+        """Of every version and alias of a function that has one."""
+        return self._ask("list_provisioned_concurrency_configs", answers.all_provisioned, name=name)
+
+    def delete_provisioned_concurrency_config(self, name: str, qualifier: str) -> None:
+        """Keep none ready any more."""
+        self._ask("delete_provisioned_concurrency_config", answers.nothing, name=name, qualifier=qualifier)
 
     # --- what happened ------------------------------------------------------------------------------------------------
 

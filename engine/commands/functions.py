@@ -10,7 +10,7 @@ import click
 
 from .. import config, errors
 from ..client.blocking import Client
-from ..model import FunctionConfiguration
+from ..model import FunctionConfiguration, ProvisionedConcurrencyConfig
 from ..store.entry import find_handler
 from ..wire.values import as_map
 from .given import parse_variables, read_event, split_target
@@ -32,6 +32,7 @@ from .show import print_json, print_table, result_as_json
 @click.option("--snap-start/--no-snap-start", default=None, help="Start published versions from a snapshot.")
 @click.option("--publish", is_flag=True, help="Publish a version of it.")
 @click.option("--alias", metavar="NAME", help="Have this alias name that version; implies --publish.")
+@click.option("--provisioned", type=click.IntRange(0), help="Keep N environments of that version ready; 0: none.")
 @on_service
 @as_json_option
 def deploy(
@@ -48,6 +49,7 @@ def deploy(
     snap_start: bool | None,
     publish: bool,
     alias: str | None,
+    provisioned: int | None,
     service: Service,
     as_json: bool,
 ) -> None:
@@ -55,6 +57,8 @@ def deploy(
 
     A folder's requirements.txt is installed here first. What is not given stays as it is, or is Lambda's default.
     """
+    if provisioned is not None and not publish and alias is None:
+        raise click.UsageError("--provisioned takes --publish or --alias: $LATEST has no provisioned concurrency")
     path, handler = split_target(target)
     settings = {
         "runtime": runtime,
@@ -76,6 +80,8 @@ def deploy(
             made = client.publish_version(name, description=description)
         if alias is not None:
             _point(client, name, alias, made.version)
+        if provisioned is not None:
+            _provision(client, name, made.version if alias is None else alias, provisioned)
     if as_json:
         print_json(as_map(made))
     else:
@@ -96,6 +102,13 @@ def _point(client: Client, name: str, alias: str, version: str) -> None:
         client.create_alias(name, alias, version)
     except errors.ResourceConflictException:
         client.update_alias(name, alias, function_version=version)
+
+
+def _provision(client: Client, name: str, qualifier: str, provisioned: int) -> None:
+    if provisioned == 0:
+        client.delete_provisioned_concurrency_config(name, qualifier)
+    else:
+        client.put_provisioned_concurrency_config(name, qualifier, provisioned)
 
 
 @click.command()
@@ -149,14 +162,15 @@ def _context(given: str | None) -> dict[str, object] | None:
 @on_service
 @as_json_option
 def ls(name: str | None, service: Service, as_json: bool) -> None:
-    """List functions; of one function its versions and aliases."""
+    """List functions; of one function its versions, aliases and provisioned concurrency."""
     with service.client() as client:
         if name is None:
             _list("functions", client.list_functions(), as_json)
             return
         versions, aliases = client.list_versions(name), client.list_aliases(name)
+        provisioned = client.list_provisioned_concurrency_configs(name)
     if as_json:
-        print_json({"versions": as_map(versions), "aliases": as_map(aliases)})
+        print_json({"versions": as_map(versions), "aliases": as_map(aliases), "provisioned": as_map(provisioned)})
         return
     _list("versions", versions, as_json)
     if aliases:
@@ -165,6 +179,24 @@ def ls(name: str | None, service: Service, as_json: bool) -> None:
             ["alias", "version", "description"],
             [(each.name, each.function_version, each.description) for each in aliases],
         )
+    if provisioned:
+        click.echo()
+        _list_provisioned(provisioned)
+
+
+def _list_provisioned(configs: list[ProvisionedConcurrencyConfig]) -> None:
+    headings = ["provisioned", "requested", "available", "status", "why"]
+    rows = [
+        (
+            each.function_arn.rpartition(":")[2],
+            each.requested_provisioned_concurrent_executions,
+            each.available_provisioned_concurrent_executions,
+            each.status,
+            each.status_reason,
+        )
+        for each in configs
+    ]
+    print_table(headings, rows, numbers=("requested", "available"))
 
 
 def _list(what: str, functions: list[FunctionConfiguration], as_json: bool) -> None:

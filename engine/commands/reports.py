@@ -10,14 +10,18 @@ import click
 
 from ..client.blocking import Client
 from ..records.export import Format, export_segments
-from ..sync import Engine
 from ..settings import default_data_dir
+from ..sync import Engine
 from ..wire.values import as_map
 from .service import Service, as_json_option, on_service, told_errors
 from .show import print_event, print_json, print_table
 
 FOLLOW_S = 0.2  # how often a log that is followed is asked for what is new
-NUMBERS = ("invocations", "errors", "timeouts", "throttles", "cold", "warm", "p50 ms", "p99 ms", "max ms", "billed ms")
+NUMBERS = (
+    *("invocations", "errors", "timeouts", "throttles", "cold", "warm", "provisioned", "p50 ms", "p99 ms", "max ms"),
+    "billed ms",
+)
+COUNTS = ("invocations", "errors", "timeouts", "throttles", "cold_starts", "warm_starts", "provisioned_starts")
 
 
 @click.command()
@@ -86,7 +90,7 @@ def _row(function: str, version: str, counts: dict[str, Any]) -> list[object]:
     return [
         function,
         version,
-        *(counts[key] for key in ("invocations", "errors", "timeouts", "throttles", "cold_starts", "warm_starts")),
+        *(counts[key] for key in COUNTS),
         *(f"{duration[key]:.3f}" for key in ("p50", "p99", "max")),
         counts["billed_ms"],
         f"{environments['ready']} ready, {environments['starting']} starting",
@@ -124,7 +128,10 @@ def bill(
     if as_json:
         print_json(as_map(table))
         return
-    headings = ["function", "version", "day", "requests", "errors", "cold starts", "GB-seconds", "USD"]
+    headings = [
+        *("function", "version", "day", "requests", "errors", "cold starts", "GB-seconds", "provisioned GB-seconds"),
+        "USD",
+    ]
     lines = [*table.lines, table.total]
     rows = [
         (
@@ -135,6 +142,7 @@ def bill(
             line.errors,
             line.cold_starts,
             f"{line.gb_seconds:.6f}",
+            f"{line.provisioned_gb_seconds:.6f}",
             f"{line.cost:.10f}",
         )
         for line in lines

@@ -110,6 +110,7 @@ class Births:
         blank.go()
         blank.pool, blank.environment = pool, environment
         environment.pid = blank.own_pid
+        environment.watch(blank.cell.gauges(), self.facts.memory_kb)
         self._homes[environment] = blank
 
     def _conceive(self) -> Blank:
@@ -135,7 +136,7 @@ class Births:
             self._by_key[blank.key] = blank
             self._in_flight.add(blank)
             directory = blank.cell.directory_fd()
-            fds = [blank.theirs.fileno(), *blank.cell.entry_fds(), *(() if directory is None else (directory,))]
+            fds = [blank.theirs.fileno(), *(blank.cell.entry_fds() if directory is None else (directory,))]
             try:
                 self.zygote.order({"key": blank.key, "into_cgroup": directory is not None}, fds)
             except ConnectionError:  # the zygote has died, and word of that is on its way: its successor gets this
@@ -293,6 +294,7 @@ class Births:
 
 def release(environment: Environment) -> None:
     """Give back the cell and the descriptors of an environment that is no more."""
+    environment.unwatch()
     if environment.cell is not None:
         environment.cell.kill()
         environment.cell.release()

@@ -63,7 +63,9 @@ class Blank:
             said = receive(self.socket, WORD_BYTES)
         except (BlockingIOError, ConnectionError):
             return None
-        return Word(said.message[:1].decode("latin-1"), said.sender, said.message[1:], said.fds) if said.message else None
+        return (
+            Word(said.message[:1].decode("latin-1"), said.sender, said.message[1:], said.fds) if said.message else None
+        )
 
     def is_forked(self) -> bool:
         """Whether the zygote has said so."""

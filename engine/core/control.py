@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -19,12 +20,12 @@ from .._ext.meter import Meter
 from .._ext.result import InvokeResult
 from ..clock import HostClock
 from ..errors import InvalidParameterValueException
-from ..model import Alias, FunctionConfiguration, LogEvent, LogPage, StoredCode
+from ..model import Alias, FunctionConfiguration, LogEvent, LogPage, ProvisionedConcurrencyConfig, StoredCode
 from ..records.bill import Bill, checked_by, checked_month
 from ..records.export import Format, Target, export_segments
 from ..records.ledger import InvocationLedger
 from ..records.prices import PriceList
-from ..records.rollups import By
+from ..records.rollups import By, Configured
 from ..records.statistics import BillTable, version_statistics
 from ..settings import OWN_RUNTIME, EngineSettings, usable_cpus
 from ..store.build import Builder, Progress
@@ -35,6 +36,7 @@ from ..store.storage import Storage
 from ..validation import validate_configuration
 from .dispatch import Dispatch, LaneSettings
 from .folders import engine_folder, remove_of_dead_processes
+from .provisioned import After, ProvisionedConcurrency
 from .quarters import jail_plan
 from .supervisor import Supervisor
 
@@ -44,9 +46,14 @@ Done: TypeAlias = Callable[[], None]
 
 
 class Control:
-    """Catalog, code, ledger and dispatch of one engine. `busy` says whether invocations run."""
+    """Catalog, code, ledger and dispatch of one engine.
 
-    def __init__(self, settings: EngineSettings, supervisor: Supervisor, *, busy: Callable[[], bool]) -> None:
+    `busy` says whether invocations run. `after(seconds, call)` calls on the loop's thread, and is called there.
+    """
+
+    def __init__(
+        self, settings: EngineSettings, supervisor: Supervisor, *, busy: Callable[[], bool], after: After
+    ) -> None:
         self._settings = settings
         self._pid = os.getpid()
         remove_of_dead_processes()
@@ -86,6 +93,9 @@ class Control:
             account_concurrency=settings.account_concurrency,
             check_code=self._storage.check_code,
         )
+        self.provisioned = ProvisionedConcurrency(self.catalog, self.dispatch, supervisor, after)
+        self._charging = threading.Lock()
+        self._charge()
         self._unused = Meter(0)  # what is counted of a version that was never invoked
 
     def close(self) -> None:
@@ -156,7 +166,10 @@ class Control:
         def finish() -> None:
             self._changed(change)
             self.dispatch.forget(name, qualifier)
+            self.provisioned.refresh_function(name)
+            self._supervisor.upkeep.forget(name, qualifier)
 
+        self._charge()
         return finish
 
     def publish_version(self, name: str, description: str | None) -> Deployed:
@@ -167,19 +180,21 @@ class Control:
     def create_alias(self, name: str, alias: str, function_version: str, description: str) -> Callable[[], Alias]:
         """Name a version."""
         made = self.catalog.create_alias(name, alias, function_version, description=description)
-        return lambda: self._renamed(made)
+        return lambda: self._named(made)
 
     def update_alias(
         self, name: str, alias: str, function_version: str | None, description: str | None
     ) -> Callable[[], Alias]:
         """Have an alias name another version."""
         made = self.catalog.update_alias(name, alias, function_version=function_version, description=description)
-        return lambda: self._renamed(made)
+        self._charge()
+        return lambda: self._named(made)
 
     def delete_alias(self, name: str, alias: str) -> Done:
         """Have an alias name nothing any more."""
         self.catalog.delete_alias(name, alias)
-        return self.dispatch.refresh
+        self._charge()
+        return lambda: self._renamed(name)
 
     def put_function_concurrency(self, name: str, reserved: int) -> Done:
         """Reserve concurrency."""
@@ -190,6 +205,41 @@ class Control:
         """Give a reservation back."""
         self.catalog.delete_function_concurrency(name)
         return lambda: self.dispatch.reserve(name, None)
+
+    def put_provisioned(
+        self, name: str, qualifier: str, provisioned: int
+    ) -> Callable[[], ProvisionedConcurrencyConfig]:
+        """Keep environments ready; see `Engine.put_provisioned_concurrency_config`."""
+        self.catalog.put_provisioned_concurrency(name, qualifier, provisioned)
+        self._charge()
+
+        def finish() -> ProvisionedConcurrencyConfig:
+            self.provisioned.refresh()
+            return self.provisioned.told(name, qualifier)
+
+        return finish
+
+    def delete_provisioned(self, name: str, qualifier: str) -> Done:
+        """Keep none ready any more."""
+        self.catalog.delete_provisioned_concurrency(name, qualifier)
+        self._charge()
+        return self.provisioned.refresh
+
+    def _charge(self) -> None:
+        """Have the ledger count what is provisioned now. What it could not write it is told again with the next bill.
+
+        A kill between a change and this leaves the ledger with what was before, until the folder is opened again.
+        """
+        with self._charging:
+            functions = self.catalog.snapshot.functions.values()
+            self.ledger.configure(
+                Configured(
+                    version.function_name, number, version.architecture, version.memory_mb, version.region, units
+                )
+                for record in functions
+                for number, units in record.provisioned_versions().items()
+                for version in (record.versions[number],)
+            )
 
     # --- what happened ------------------------------------------------------------------------------------------------
 
@@ -225,6 +275,7 @@ class Control:
             (pool.lane.name, pool.lane.version): pool.lane for pool in self._supervisor.pools if not pool.superseded
         }
         functions: dict[str, Any] = {}
+        upkeep = self._supervisor.upkeep
         for function in (
             [wanted] if wanted is not None else [each.function_name for each in self.catalog.list_functions()]
         ):
@@ -232,11 +283,15 @@ class Control:
             for configuration in self.catalog.list_versions(function):
                 key = function, configuration.version
                 meter, _ = self.dispatch.books.get(key, (self._unused, None))
-                versions["versions"][configuration.version] = version_statistics(meter, lanes.get(key))
+                versions["versions"][configuration.version] = version_statistics(
+                    meter, lanes.get(key), upkeep.prewarms(key), self.provisioned.statistics(*key)
+                )
         return {
             "functions": functions,
             "environments": sum(lane.ready + lane.starting for lane in lanes.values()),
+            "environments_memory_mb": upkeep.held_mb(self._supervisor.pools),
             "environment_deaths": self._supervisor.deaths,
+            "evictions": upkeep.evictions,
             "limits": [line._asdict() for line in self._supervisor.enforcement()],
         }
 
@@ -244,6 +299,7 @@ class Control:
         """The bill up to now. Waits for the disk."""
         checked_by(by)
         checked_month(month)
+        self._charge()
         self.ledger.flush()
         sums, _ = self.ledger.rollups.sums(by, month)
         bill = Bill(PriceList.load(), sums)
@@ -307,9 +363,13 @@ class Control:
 
         self.dispatch.superseded(change.retired, release)
 
-    def _renamed(self, alias: Alias) -> Alias:
-        self.dispatch.refresh()
+    def _named(self, alias: Alias) -> Alias:
+        self._renamed(alias.function_name)
         return alias
+
+    def _renamed(self, name: str) -> None:
+        self.dispatch.refresh()
+        self.provisioned.refresh_function(name)
 
 
 CHANGEABLE = frozenset(

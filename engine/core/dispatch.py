@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,15 +58,19 @@ class Dispatch:
         self._lock = threading.Lock()
         self._account_concurrency = account_concurrency
         self._check_code = check_code
-        self._reserved = {
-            name: _reserved(record.reserved_concurrency)
+        self._reservations = {
+            name: record.reserved_concurrency
             for name, record in catalog.snapshot.functions.items()
             if record.reserved_concurrency is not None
         }
-        self._account = Quota(self._unreserved(), "ConcurrentInvocationLimitExceeded")
+        self._provisioned: dict[tuple[str, str], int] = {}
+        self._account = Quota(account_concurrency, "ConcurrentInvocationLimitExceeded")
+        self._reserved: dict[str, Quota] = {}
+        self._shares: dict[tuple[str, str], Quota] = {}
         self._pools: dict[tuple[str, str], Pool] = {}
         self._remembered: dict[tuple[str, str | None], Lane] = {}
         self.books: dict[tuple[str, str], tuple[Meter, LogBook]] = {}
+        self._deal_out()
 
     def lane(self, reference: str, qualifier: str | None = None) -> Lane:
         """The lane for a name, partial or full ARN, with a qualifier. Raises ResourceNotFoundException."""
@@ -80,6 +85,11 @@ class Dispatch:
                 self._remembered.clear()
             self._remembered[reference, qualifier] = lane
             return lane
+
+    def pool(self, configuration: FunctionConfiguration) -> Pool:
+        """The pool that runs this configuration. Raises what `check_code` does."""
+        with self._lock:
+            return self._pool(configuration)
 
     def _pool(self, configuration: FunctionConfiguration) -> Pool:
         key = configuration.function_name, configuration.version
@@ -96,7 +106,7 @@ class Dispatch:
         meter, book = self._records(configuration)
         lane = Lane(
             configuration,
-            self._reserved.get(configuration.function_name, self._account),
+            self._quota(configuration.function_name, configuration.version),
             meter,
             self._ledger.journal,
             source=self._ledger.source(_source(configuration)),
@@ -161,29 +171,51 @@ class Dispatch:
             for key in [key for key in self.books if key[0] == name and version in (None, key[1])]:
                 del self.books[key]
             if version is None:
-                self._reserved.pop(name, None)
-                self._account.limit = self._unreserved()
+                self._reservations.pop(name, None)
+                self._deal_out()
 
     def reserve(self, name: str, limit: int | None) -> None:
         """Give a function concurrency of its own out of the account's, or give it back (None)."""
         with self._lock:
             if limit is None:
-                self._reserved.pop(name, None)
-            elif name in self._reserved:
-                self._reserved[name].limit = limit
+                self._reservations.pop(name, None)
             else:
-                self._reserved[name] = _reserved(limit)
-            self._account.limit = self._unreserved()
-            for pool in self._pools.values():
-                if pool.lane.name == name:
-                    repair.charge(pool.lane, self._reserved.get(name, self._account))
+                self._reservations[name] = limit
+            self._deal_out()
 
-    def _unreserved(self) -> int:
-        return self._account_concurrency - sum(quota.limit for quota in self._reserved.values())
+    def set_aside(self, provisioned: dict[tuple[str, str], int]) -> None:
+        """Keep concurrency of a function's, or the account's, for these versions, by function and version."""
+        with self._lock:
+            self._provisioned = provisioned
+            self._deal_out()
+
+    def _deal_out(self) -> None:
+        """Give every quota its limit: what is reserved, less what of it is provisioned, and so for the account."""
+        aside: Counter[str] = Counter()
+        for (name, _), units in self._provisioned.items():
+            aside[name] += units
+        self._reserved = {name: self._reserved.get(name) or _reserved() for name in self._reservations}
+        for name, quota in self._reserved.items():
+            quota.limit = self._reservations[name] - aside.pop(name, 0)
+        self._account.limit = self._account_concurrency - sum(self._reservations.values()) - aside.total()
+        self._shares = {key: self._share(key, units) for key, units in self._provisioned.items()}
+        for pool in self._pools.values():
+            quota = self._quota(pool.lane.name, pool.lane.version)
+            if pool.lane.quota is not quota:
+                repair.charge(pool.lane, quota)
+
+    def _share(self, key: tuple[str, str], units: int) -> Quota:
+        beyond = self._reserved.get(key[0], self._account)
+        share = self._shares.get(key)
+        same = share is not None and share.limit == units and share.beyond is beyond
+        return share if share is not None and same else Quota(units, beyond.reason, beyond)
+
+    def _quota(self, name: str, version: str) -> Quota:
+        return self._shares.get((name, version)) or self._reserved.get(name, self._account)
 
 
-def _reserved(limit: int) -> Quota:
-    return Quota(limit, "ReservedFunctionConcurrentInvocationLimitExceeded")
+def _reserved() -> Quota:
+    return Quota(0, "ReservedFunctionConcurrentInvocationLimitExceeded")
 
 
 def _source(configuration: FunctionConfiguration) -> Source:

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from .._ext.environment import Environment
 from .._ext.lane import Lane
-from ..config import MEMORY_PER_VCPU_MB
+from .._ext.result import STARTS
+from ..config import INIT_AHEAD_TIMEOUT_S, INIT_TIMEOUT_S, MEMORY_PER_VCPU_MB
 from ..model import FunctionConfiguration, Network
 from ..records.book import LogBook
 from ..sandbox.contract import Limits
 from .cpu_demand import CpuDemand
 
 PROCESSES_MAX = 1_024
+SOON_NS = INIT_TIMEOUT_S * 1_000_000_000  # whoever starts for longer is not what a caller should wait for
+PROVISIONED = STARTS.index("provisioned")
 
 
 @dataclass(slots=True)
 class Pool:
     """One function version's lane, log and order template.
 
-    `network` is what its environments may reach: the configuration's word, or the engine's.
-    `late_init` is set while its last init failed: the next environment runs init inside its first invocation.
-    `superseded` is set once nothing leads to this version any more: it ends when its last invocation has.
+    `network` is what its environments may reach: the configuration's word, or the engine's. `late_init` is set while
+    its last init failed: the next environment runs init inside its first invocation. `on_environment` is told of each
+    environment that became ready, or is no more. `superseded` is set once nothing leads to this version any more: it
+    ends when its last invocation has.
     """
 
     configuration: FunctionConfiguration
@@ -43,6 +43,7 @@ class Pool:
     quiet_ticks: int = 0
     retries: int = 0
     on_gone: Callable[[], None] | None = None
+    on_environment: Callable[[Environment], None] | None = None
     killed_for_memory: set[int] = field(default_factory=set)
     cpu_demand: CpuDemand = field(default_factory=CpuDemand)
     uid: int = -1
@@ -51,6 +52,20 @@ class Pool:
     def limits(self) -> Limits:
         """What one environment may use once its init is over; until then no CPU quota applies."""
         return Limits(self.configuration.memory_mb, None, PROCESSES_MAX)
+
+    def init_limit_s(self, environment: Environment) -> int:
+        """How long its init may take."""
+        if not is_provisioned(environment):
+            return INIT_TIMEOUT_S
+        return max(INIT_AHEAD_TIMEOUT_S, self.configuration.timeout_s)
+
+    def starting_soon(self, now_ns: int) -> int:
+        """Environments that start, without those initialised ahead that take longer than a cold start may."""
+        starting = self.lane.starting
+        if starting == 0 or self.on_environment is None:
+            return starting
+        members = [each for each in self.lane.environments if each is not None and not each.is_ready]
+        return starting - sum(is_provisioned(each) and now_ns - each.spawned_ns > SOON_NS for each in members)
 
     def order(self, environment: Environment) -> bytes:
         """What a blank is told of the function it gets: JSON."""
@@ -61,7 +76,6 @@ class Pool:
             "arn": configuration.function_arn,
             "late": environment.late,
             "layers": [str(layer.root) for layer in configuration.layers],
-            "interpreter": _interpreter(),
             "surroundings": self._surroundings(environment),
             "room": {
                 "uid": self.uid,
@@ -88,20 +102,15 @@ class Pool:
             "runtime_dir": self.runtime_packages,
             "user": dict(configuration.environment),
             "credentials": self.credentials,
+            "initialization_type": "provisioned-concurrency" if is_provisioned(environment) else "on-demand",
         }
+
+
+def is_provisioned(environment: Environment) -> bool:
+    """Whether it was initialised ahead, and is kept for as long as that is asked for."""
+    return environment.start_code == PROVISIONED
 
 
 def cpu_share(memory_mb: int) -> float:
     """vCPUs that Lambda gives a function of this size: 1,769 MB are one."""
     return memory_mb / MEMORY_PER_VCPU_MB
-
-
-@cache
-def _interpreter() -> dict[str, Any]:
-    """Where Python is on this host: its prefix, itself, and the standard library without any site-packages."""
-    stdlib = sysconfig.get_path("stdlib")
-    return {
-        "prefix": os.path.realpath(sys.base_prefix),
-        "executable": os.path.realpath(sys.executable),
-        "stdlib": [os.path.realpath(f) for f in (stdlib, sysconfig.get_config_var("DESTSHARED") or f"{stdlib}/lib-dynload")],
-    }

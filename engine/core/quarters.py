@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,10 +54,14 @@ class Quarters:
 
 def jail_plan(wanted: str, store: Path, runtime_packages: Path) -> dict[str, Any]:
     """The fields of `sandbox.jail.Plan` for an engine on this interpreter."""
+    stdlib = sysconfig.get_path("stdlib")  # without any site-packages
+    folders = [stdlib, sysconfig.get_config_var("DESTSHARED") or f"{stdlib}/lib-dynload"]
     return {
         "wanted": wanted,
         "store": os.path.realpath(store),
         "packages": {entry.name: os.path.realpath(entry) for entry in runtime_packages.iterdir()},
         "prefix": os.path.realpath(sys.base_prefix),
+        "executable": os.path.realpath(sys.executable),
+        "stdlib": [os.path.realpath(folder) for folder in folders],
         "uids": (FIRST_UID, UIDS),
     }

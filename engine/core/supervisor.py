@@ -16,7 +16,8 @@ from .._ext.environment import Environment
 from .._ext.lane import Lane
 from .._ext.result import uuid_text
 from .._ext.scheduler import Scheduler
-from ..config import ENVIRONMENTS_MAX, INIT_TIMEOUT_S
+from ..clock import Clock, HostClock
+from ..config import ENVIRONMENTS_MAX
 from ..errors import EngineError, ServiceException
 from ..records import report, streams
 from ..sandbox import choose
@@ -26,13 +27,14 @@ from ..states import Event, State, step
 from . import outcomes
 from .births import Births, release
 from .cpu_demand import INTERVAL_NS
+from .keep_alive.contract import Eviction, KeepAlive
 from .memory import HostMemory
-from .pools import Pool
+from .pools import PROVISIONED, Pool, is_provisioned
 from .quarters import Quarters
 from .scaling import LEAST_CPU_SHARE, Load, Scaling, environments_to_start
+from .upkeep import Hands, Upkeep
 
 SPAWN_RETRIES = 3
-HOUSEKEEPING_NS = 50_000_000  # between two looks at idle environments, at least
 MEMORY_TICKS = 10  # how many ticks lie between two looks at an environment's memory
 
 Later = Callable[..., object]
@@ -50,13 +52,20 @@ class Supervisor:
         scaling: Scaling,
         cpus: int,
         memory: HostMemory,
+        keep_alive: KeepAlive,
+        eviction: Eviction,
+        memory_budget_mb: int | None = None,
+        clock: Clock | None = None,
     ) -> None:
+        """`clock` is what idle times are measured by, for the policy; deadlines are kept by the host's own."""
         self._scheduler = scheduler
         self._mechanism = mechanism
         self._later = later
         self._scaling: Scaling = scaling
         self._cpus = cpus
         self._memory = memory
+        hands = Hands(self.start, self.retire, lambda: self._memory.is_short())
+        self.upkeep = Upkeep(keep_alive, eviction, hands, memory_budget_mb=memory_budget_mb, clock=clock or HostClock())
         self._pools: dict[Lane, Pool] = {}
         self._quarters = Quarters()
         self.births = Births(mechanism, self._quarters, on_ended=self._ended, on_failed=self._give_up)
@@ -97,7 +106,7 @@ class Supervisor:
 
     def enforcement(self) -> list[Enforcement]:
         """Which limit is enforced by what."""
-        return choose.lines(self._mechanism, *self.births.facts)
+        return choose.lines(self._mechanism, self.births.facts.enforced, self.births.facts.missing)
 
     # --- starting -----------------------------------------------------------------------------------------------------
 
@@ -117,18 +126,15 @@ class Supervisor:
         load = Load(
             outstanding=lane.outstanding,
             ready=lane.ready,
-            starting=lane.starting,
+            starting=pool.starting_soon(now_ns),
             service_ns=max(lane.service_ns, longest_ns if longest_ns >= INTERVAL_NS else 0.0),  # less may be a lost CPU
             cold_ns=lane.cold_ns,
             cpu_share=self._cpu_share(pool, longest_ns, now_ns),
             cpus=self._cpus,
-            ceiling=min(ENVIRONMENTS_MAX, max(1, lane.quota.limit)),
+            ceiling=min(ENVIRONMENTS_MAX, max(1, lane.quota.most)),
         )
         wanted = environments_to_start(load, self._scaling)
-        if wanted and self._memory.is_short():
-            self.retire_least_used(wanted)
-            wanted = 1 if lane.ready + lane.starting == 0 else 0
-        for _ in range(wanted):
+        for _ in range(self.upkeep.make_room(pool, wanted, self.pools) if wanted else 0):
             self.start(pool)
 
     def _cpu_share(self, pool: Pool, longest_ns: int, now_ns: int) -> float:
@@ -142,10 +148,18 @@ class Supervisor:
         share = pool.cpu_demand.share(running, now_ns)
         return lane.cpu_share if share is None else min(lane.cpu_share, max(share, LEAST_CPU_SHARE))
 
-    def start(self, pool: Pool) -> Environment:
+    def start_ahead(self, pool: Pool) -> Environment | None:
+        """Order a provisioned environment. None where the host has no memory for it, or the version has its most."""
+        if self._memory.is_short() or pool.lane.ready + pool.lane.starting >= ENVIRONMENTS_MAX:
+            return None
+        return self.start(pool, provisioned=True)
+
+    def start(self, pool: Pool, *, provisioned: bool = False) -> Environment:
         """Order one more environment from the zygote."""
         stream = streams.stream_name(pool.lane.version, time.time_ns() // 1_000_000)
-        environment = repair.admit(pool.lane, stream, pool.late_init)
+        environment = repair.admit(pool.lane, stream, pool.late_init and not provisioned)
+        if provisioned:
+            environment.start_code = PROVISIONED
         environment.state = State.STARTING
         pool.book.open_stream(environment.serial, stream)
         self._scheduler.rouse(pool.lane)
@@ -155,7 +169,7 @@ class Supervisor:
             self._give_up(pool, environment, str(error))
         return environment
 
-    # --- what became of them --------------------------------------------------------------------------------------------
+    # --- what became of them ------------------------------------------------------------------------------------------
 
     def _give_up(self, pool: Pool, environment: Environment, error: str) -> None:
         """An environment could not be started. After `SPAWN_RETRIES` in a row whoever waits for one is told."""
@@ -192,6 +206,8 @@ class Supervisor:
             repair.ring(pool.lane)
             self.scale(pool, now_ns)
         self._forget_if_empty(pool)
+        if pool.on_environment is not None:
+            pool.on_environment(environment)
 
     def _end_on_exit(self, pool: Pool, environment: Environment, index: int, status: int) -> None:
         starved = environment.cell.oom_kills() > 0 or environment.serial in pool.killed_for_memory
@@ -203,9 +219,9 @@ class Supervisor:
         )
 
     def _memory_kb(self, environment: Environment) -> int:
-        """The most that an environment held which is gone: its cell's peak, and the zygote's pages that it shared."""
+        """The most that an environment held: its cell's peak, and the zygote's pages that it shares."""
         peak_mb = environment.cell.memory_peak_mb()
-        return 0 if peak_mb is None else peak_mb * 1024 + _peak_memory_kb(self.births.zygote.pid)
+        return _peak_memory_kb(environment.pid) if peak_mb is None else peak_mb * 1024 + self.births.facts.memory_kb
 
     # --- what lanes report --------------------------------------------------------------------------------------------
 
@@ -240,6 +256,8 @@ class Supervisor:
             pool.late_init = False
             took_ns = environment.used_ns - environment.spawned_ns
             pool.lane.cold_ns += 0.3 * (took_ns - pool.lane.cold_ns)
+        if pool.on_environment is not None:
+            pool.on_environment(environment)
 
     def _init_failed(self, pool: Pool, environment: Environment) -> None:
         environment.state = step(environment.state, Event.INIT_FAILED)
@@ -247,7 +265,7 @@ class Supervisor:
 
     def _note_init(self, pool: Pool, environment: Environment, status: str, error_type: str | None) -> None:
         """An init went wrong: log it, and have the next one run within an invocation, as Lambda does."""
-        pool.late_init = True
+        pool.late_init = pool.late_init or not is_provisioned(environment)
         if environment.late:
             return
         now_ns = time.monotonic_ns()
@@ -292,7 +310,7 @@ class Supervisor:
         """Its invocation ran over the function's time limit: answer for it, then end it."""
         if environment.state is State.KILLING or not repair.is_outstanding(pool.lane, index, generation):
             return
-        memory_kb = _peak_memory_kb(environment.pid)
+        memory_kb = self._memory_kb(environment)
         repair.retire(pool.lane, environment)
         self.kill(environment)
         self._answer_overdue(pool, environment, index, generation, hold=True, memory_kb=memory_kb)
@@ -327,6 +345,8 @@ class Supervisor:
 
     def _tend(self, pool: Pool, now_ns: int) -> None:
         lane = pool.lane
+        repair.freeze_idle(lane)
+        self.upkeep.look(pool)
         if lane.outstanding == 0 and lane.starting == 0:
             self._quieten(pool)
             return
@@ -348,7 +368,7 @@ class Supervisor:
             self.kill(environment)
 
     def _check_init(self, pool: Pool, environment: Environment, now_ns: int) -> None:
-        over = now_ns - environment.spawned_ns > INIT_TIMEOUT_S * 1_000_000_000
+        over = now_ns - environment.spawned_ns > pool.init_limit_s(environment) * 1_000_000_000
         if over and environment.state is State.STARTING and not environment.init_seen:
             self._note_init(pool, environment, "timeout", None)
             self.kill(environment)
@@ -361,32 +381,11 @@ class Supervisor:
             repair.pump_logs(pool.lane)
             repair.trim(pool.lane)
             self._scheduler.rest(pool.lane)
+            self.upkeep.trim(self.pools)
 
-    def retire_idle(self, now_ns: int, keep_alive_ns: int) -> int:
-        """Retire what has been idle for that long. Returns when the next one may be due, in nanoseconds from now."""
-        soonest = keep_alive_ns
-        for pool in self.pools:
-            for environment in repair.idle_environments(pool.lane):
-                left = environment.used_ns + keep_alive_ns - now_ns
-                if left <= 0:
-                    self.retire(pool, environment)
-                else:
-                    soonest = min(soonest, left)
-        return max(soonest, HOUSEKEEPING_NS)
-
-    def retire_least_used(self, count: int) -> int:
-        """Memory is short: retire the least recently used idle environments of all functions. How many it found.
-
-        Those that a function's own invocations are about to take are not idle for long: they stay.
-        """
-        idle = []
-        for pool in self.pools:
-            spare = max(0, pool.lane.ready - pool.lane.outstanding)
-            idle += [(env.used_ns, env.serial, pool, env) for env in repair.idle_environments(pool.lane)[:spare]]
-        idle.sort(key=lambda entry: entry[:2])
-        for _, _, pool, environment in idle[:count]:
-            self.retire(pool, environment)
-        return min(count, len(idle))
+    def keep_house(self) -> int:
+        """See `Upkeep.keep_house`."""
+        return self.upkeep.keep_house(self.pools)
 
     def abandon(self, error: BaseException) -> None:
         """The engine closes: whoever still waits gets this exception."""

@@ -31,6 +31,7 @@ class Facts(NamedTuple):
 
     enforced: dict[str, str]
     missing: dict[str, str]
+    memory_kb: int = 0  # resident in the zygote, shared by all environments
 
 
 class ZygoteLink:
@@ -58,7 +59,7 @@ class ZygoteLink:
         """Block until it can fork. Raises WorkerStartError with what it said on stderr."""
         if readable(self._socket.fileno(), START_TIMEOUT_S) and (said := self._socket.recv(REPLY_BYTES)):
             ready = json.loads(said)
-            return Facts(ready["enforced"], ready["missing"])
+            return Facts(ready["enforced"], ready["missing"], ready["memory_kb"])
         self._process.kill()
         _, said = self._process.communicate()
         self.close()

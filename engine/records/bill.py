@@ -27,7 +27,8 @@ MONTH: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 class BillLine:
     """`version` and `day` (ISO) are empty where the line adds over all of them. `cost` is in dollars, not rounded.
 
-    `errors` are requests that ended in any other way than well; they cost the same.
+    `errors` are requests that ended in any other way than well; they cost the same. `gb_seconds` are those of
+    invocations, on provisioned environments too; `provisioned_gb_seconds` what was provisioned, used or not.
     """
 
     function: str
@@ -39,6 +40,7 @@ class BillLine:
     errors: int
     cold_starts: int
     billed_ms: int
+    provisioned_gb_seconds: Decimal = Decimal(0)
 
 
 class Bill:
@@ -88,14 +90,18 @@ class Bill:
         return _bill_line(function, version, day, [use for _, use in rows], cost)
 
     def _month_cost(self, rows: list[tuple[RollupKey, Use]], free_tier: bool) -> Decimal:
-        """The free tier is one for both architectures: x86_64, the dearer, uses it first."""
+        """The free tier is one for both architectures: x86_64, the dearer, uses it first.
+
+        What ran on provisioned concurrency has no part in it, as on https://aws.amazon.com/lambda/pricing/.
+        """
         cost = Decimal(0)
         free_requests = self._prices.free_requests if free_tier else 0
         free_gb_s = self._prices.free_gb_seconds if free_tier else Decimal(0)
         for priced, use in sorted(_by_price(rows), key=lambda row: row[0], reverse=True):
-            gb_s = gb_seconds_from_mb_ms(use.mb_ms)
-            cost += self._cost(use, *priced, min(free_requests, use.requests), min(free_gb_s, gb_s))
-            free_requests -= min(free_requests, use.requests)
+            gb_s = gb_seconds_from_mb_ms(use.mb_ms - use.provisioned_mb_ms)
+            requests = use.requests - use.provisioned_requests
+            cost += self._cost(use, *priced, min(free_requests, requests), min(free_gb_s, gb_s))
+            free_requests -= min(free_requests, requests)
             free_gb_s -= min(free_gb_s, gb_s)
         return cost
 
@@ -109,9 +115,11 @@ class Bill:
     ) -> Decimal:
         return self._prices.cost(
             use.requests - free_requests,
-            gb_seconds_from_mb_ms(use.mb_ms) - free_gb_seconds,
+            gb_seconds_from_mb_ms(use.mb_ms - use.provisioned_mb_ms) - free_gb_seconds,
             architecture,
             gb_seconds_from_mb_ms(use.ephemeral_mb_ms),
+            provisioned_gb_seconds=gb_seconds_from_mb_ms(use.configured_mb_ms),
+            provisioned_duration_gb_seconds=gb_seconds_from_mb_ms(use.provisioned_mb_ms),
             region=region,
         )
 
@@ -143,5 +151,6 @@ def _bill_line(function: str, version: str, day: str, uses: Iterable[Use], cost:
     for use in uses:
         together.add(use)
     gb_seconds = gb_seconds_from_mb_ms(together.mb_ms)
-    counts = together.errors, together.cold_starts, together.billed_ms
+    configured = gb_seconds_from_mb_ms(together.configured_mb_ms)
+    counts = together.errors, together.cold_starts, together.billed_ms, configured
     return BillLine(function, version, day, together.requests, gb_seconds, cost, *counts)

@@ -8,13 +8,14 @@ import uuid
 from collections import OrderedDict, deque
 from typing import cast
 
+from .._ext.environment import Environment
 from .._ext.meter import Ledger
 from .._ext.result import STARTS, uuid_text
 from ..config import LEDGER_RECORDS, LOG_TAIL_BYTES
 from ..errors import InvalidParameterValueException
 from ..model import LogEvent, LogPage
 from ..states import Outcome
-from . import render
+from . import render, report
 from .record import InvocationRecord, LogFormat, Start
 
 NOTES_MAX = 10_000
@@ -63,6 +64,17 @@ class LogBook:
     def keep_init(self, serial: int, text: bytes, dropped: int) -> None:
         """Remember what an environment printed during its init: its first invocation shows it."""
         self.keep(-serial, text, dropped)
+
+    def note_init(self, before: int, monotonic_ns: int, environment: Environment) -> None:
+        """An environment was initialised ahead of its invocations, none of which will show its init."""
+        began_ns = monotonic_ns - environment.init_ns
+        self.note(before, began_ns, environment.stream, report.init_start_line(self._runtime_version))
+        text, dropped = self.texts.pop(-environment.serial, (b"", 0))
+        self._text_bytes -= len(text)
+        for message in text.decode("utf-8", "replace").removesuffix("\n").split("\n") if text else ():
+            self.note(before, monotonic_ns, environment.stream, message)
+        if dropped:
+            self.note(before, monotonic_ns, environment.stream, report.dropped_line(dropped))
 
     def _forget_oldest(self) -> None:
         while self._text_bytes > self._text_bytes_max or len(self.texts) > LEDGER_RECORDS:

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,7 @@ from .._ext.journal import RECORD_BYTES, Chunk, Journal, Tally
 from ..errors import EngineClosedError, ServiceException
 from . import segments
 from .replay import replay, uses_of
-from .rollups import Position, RollupKey, Rollups, Use
+from .rollups import Configured, Position, RollupKey, Rollups, Use
 from .segment_writer import SegmentWriter, truncate
 from .segments import Source
 
@@ -77,6 +77,13 @@ class InvocationLedger:
         self.journal.set_clock()
         with self._changed:
             self._changed.notify_all()
+
+    def configure(self, provisioned: Iterable[Configured]) -> None:
+        """This is provisioned from now on. Where that cannot be written, the log says so, and what was before stays."""
+        try:
+            self.rollups.configure(provisioned, time.time_ns() // 1_000_000)
+        except apsw.Error as error:
+            log.warning("the ledger cannot be told what is provisioned: %s: %s", ROLLUPS, error)
 
     def flush(self) -> None:
         """Return once all that has ended is durable and in the sums. Raises ServiceException when the disk fails."""

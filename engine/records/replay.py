@@ -68,10 +68,19 @@ def uses_of(tally: Tally, sources: Mapping[int, Source]) -> list[tuple[RollupKey
 
 
 def _use(
-    source: Source, day: int, outcomes: tuple[int, int, int, int, int], colds: int, billed_ms: int, init_ns: int
+    source: Source,
+    day: int,
+    outcomes: tuple[int, int, int, int, int],
+    colds: int,
+    billed_ms: int,
+    init_ns: int,
+    provisioned: int,
+    provisioned_ms: int,
 ) -> tuple[RollupKey, Use]:
     date_text = date.fromordinal(EPOCH + day).isoformat()
     key = RollupKey(source.function, source.version, date_text, source.architecture, source.memory_mb, source.region)
     extra_mb = max(0, source.ephemeral_mb - config.EPHEMERAL_MIN_MB)
     mb_ms, ephemeral_mb_ms = billed_ms * source.memory_mb, billed_ms * extra_mb
-    return key, Use(sum(outcomes), *outcomes[1:], colds, billed_ms, mb_ms, ephemeral_mb_ms, init_ns)
+    provisioned_mb_ms = provisioned_ms * source.memory_mb
+    counts = colds, billed_ms, mb_ms, ephemeral_mb_ms, init_ns, provisioned, provisioned_mb_ms
+    return key, Use(sum(outcomes), *outcomes[1:], *counts)

@@ -20,12 +20,16 @@ class BillTable:
     total: BillLine
 
 
-def version_statistics(meter: Meter, lane: Lane | None) -> dict[str, Any]:
+def version_statistics(
+    meter: Meter, lane: Lane | None, prewarms: tuple[int, int], provisioned: dict[str, float] | None = None
+) -> dict[str, Any]:
     """One version of a function.
 
-    invocations, errors (timeouts among them), timeouts, throttles, cold_starts, warm_starts, billed_ms: since the
-    engine opened. duration_ms, init_ms, wait_ms (from accepted to taken): count, mean, p50, p90, p99, p99.9, max.
-    concurrency: accepted and not answered now. environments: ready and starting now.
+    invocations, errors (timeouts among them), timeouts, throttles, cold_starts, warm_starts, provisioned_starts,
+    billed_ms: since the engine opened. duration_ms, init_ms, wait_ms (from accepted to taken): count, mean, p50, p90,
+    p99, p99.9, max. concurrency: accepted and not answered now. environments: ready and starting now. provisioned:
+    None where nothing is, else requested, available, in_use, utilization now, and since it was: invocations,
+    spillover_invocations. prewarms: environments started ahead of need, and those of them that were used.
     """
     return {
         "invocations": meter.invocations,
@@ -33,7 +37,8 @@ def version_statistics(meter: Meter, lane: Lane | None) -> dict[str, Any]:
         "timeouts": meter.timeouts,
         "throttles": meter.throttles,
         "cold_starts": meter.colds,
-        "warm_starts": meter.invocations - meter.colds,
+        "warm_starts": meter.warms,
+        "provisioned_starts": meter.provisioned,
         "billed_ms": meter.billed_ms,
         "duration_ms": histogram_statistics(meter.durations),
         "init_ms": histogram_statistics(meter.inits),
@@ -43,6 +48,8 @@ def version_statistics(meter: Meter, lane: Lane | None) -> dict[str, Any]:
             "ready": 0 if lane is None else lane.ready,
             "starting": 0 if lane is None else lane.starting,
         },
+        "provisioned": provisioned,
+        "prewarms": {"started": prewarms[0], "used": prewarms[1]},
     }
 
 

@@ -27,6 +27,11 @@ from .service import DRAIN_S, ServiceSettings, TcpDoor, run
 @click.option("--network", type=click.Choice(config.NETWORKS), help="For functions that do not say so; else as Engine.")
 @click.option("--account-concurrency", type=int, default=config.ACCOUNT_CONCURRENCY, show_default=True)
 @click.option("--keep-alive", type=float, default=config.KEEP_ALIVE_S, show_default=True, help="Seconds.")
+@click.option(
+    "--keep-alive-policy", type=click.Choice(CHOICES["keep_alive_policy"]), default="fixed", show_default=True
+)
+@click.option("--eviction", type=click.Choice(CHOICES["eviction"]), default=config.EVICTION, show_default=True)
+@click.option("--memory-budget", type=int, default=None, metavar="MB", help="For all environments; none: the host's.")
 @click.option("--ledger-bytes", type=int, default=config.LEDGER_BYTES, show_default=True, help="Of records on disk.")
 @click.option("--region", default=config.REGION_DEFAULT, show_default=True)
 @click.option("--drain", type=click.FloatRange(0), default=DRAIN_S, show_default=True, help="Seconds SIGTERM waits.")
@@ -43,6 +48,9 @@ def serve(
     network: str | None,
     account_concurrency: int,
     keep_alive: float,
+    keep_alive_policy: str,
+    eviction: str,
+    memory_budget: int | None,
     ledger_bytes: int,
     region: str,
     drain: float,
@@ -61,6 +69,9 @@ def serve(
             "network": network,
             "account_concurrency": account_concurrency,
             "keep_alive_s": keep_alive,
+            "keep_alive_policy": keep_alive_policy,
+            "eviction": eviction,
+            "memory_budget_mb": memory_budget,
             "ledger_bytes": ledger_bytes,
             "region": region,
         },

@@ -35,6 +35,10 @@ METHODS: Final[Mapping[str, str | None]] = {
     "put_function_concurrency": None,
     "delete_function_concurrency": None,
     "get_function_concurrency": "reserved",
+    "put_provisioned_concurrency_config": None,
+    "get_provisioned_concurrency_config": None,
+    "list_provisioned_concurrency_configs": "provisioned_concurrency_configs",
+    "delete_provisioned_concurrency_config": None,
     "stats": None,
     "bill": None,
 }

@@ -7,7 +7,9 @@ system call filter, a kernel without user namespaces) costs that part and no oth
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from .._ext import confine, namespaces
@@ -27,6 +29,7 @@ _TOLD_BYTES: Final = 4_096
 def build_jail(plan: Plan) -> Jail:
     """Do what the host allows, and remember what it does not."""
     jail = Jail()
+    jail.stdlib = plan.stdlib
     if plan.wanted == "off":
         parts = (*NAMESPACES, "users", "capabilities", "system calls", "file access")
         jail.missing = dict.fromkeys(parts, 'switched off by sandbox="off"')
@@ -36,7 +39,7 @@ def build_jail(plan: Plan) -> Jail:
     if not is_root and below is None:
         _become_root_of_a_namespace()
     for name, kind in NAMESPACES.items():
-        why = below or _refused(lambda kind=kind: namespaces.unshare(kind))
+        why = below or _refused(partial(namespaces.unshare, kind))
         _note(jail, name, _BY_NAMESPACE[name], why)
         if why is None and name != "network":
             jail.flags |= kind
@@ -56,13 +59,23 @@ def _build_root(jail: Jail, plan: Plan) -> None:
         uids = range(plan.uids[0], plan.uids[0] + plan.uids[1])
         root.build(store=plan.store, packages=plan.packages, prefix=plan.prefix, uids=uids)
 
-    why = _refused(lambda: (build(), _mount_proc(jail))) if "processes" in jail.enforced else "no PID namespace"
+    why = _refused(build, partial(_mount_proc, jail)) if "processes" in jail.enforced else "no PID namespace"
     if why is None:
         build()
+        _use_own_interpreter(jail, plan)
     else:
         del jail.enforced["files"]
         jail.flags &= ~namespaces.NEWNS
         jail.missing["files"] = why
+
+
+def _use_own_interpreter(jail: Jail, plan: Plan) -> None:
+    """Python is at Lambda's place now, for this process and all that come from it."""
+    jail.stdlib = [root.LANGUAGE + folder.removeprefix(plan.prefix) for folder in plan.stdlib]
+    sys.path[:] = jail.stdlib
+    sys.path_importer_cache.clear()
+    sys.executable = root.LANGUAGE + plan.executable.removeprefix(plan.prefix)
+    sys.prefix = sys.exec_prefix = sys.base_prefix = sys.base_exec_prefix = root.LANGUAGE
 
 
 def _mount_proc(jail: Jail) -> None:
@@ -78,15 +91,14 @@ def _prepare_identity(jail: Jail, plan: Plan, is_root: bool) -> None:
     """Users, and what no process forked from here can ever gain."""
     why = None if is_root else "changing the user takes root: functions run as the engine's own"
     _note(jail, "users", f"a user of its own per function version, from uid {plan.uids[0]} on", why)
-    jail.first_uid = plan.uids[0] if is_root else -1
-    why = _refused(lambda: (confine.drop_bounding_set(), confine.clear_capabilities()))
+    why = _refused(confine.drop_bounding_set, confine.clear_capabilities)
     _note(jail, "capabilities", "none, and none to gain", why)
     if why is None:
         confine.drop_bounding_set()
 
 
 def _prepare_filters(jail: Jail) -> None:
-    why = _refused(lambda: (confine.no_new_privileges(), confine.install_filter(seccomp.program())))
+    why = _refused(confine.no_new_privileges, lambda: confine.install_filter(seccomp.program()))
     _note(jail, "system calls", "seccomp filter", why)
     abi = confine.landlock_abi()
     _note(jail, "file access", f"Landlock, {landlock.describe()}", None if abi else "this kernel has no Landlock")
@@ -109,14 +121,15 @@ def _note(jail: Jail, name: str, by: str, why_not: str | None) -> None:
         jail.missing[name] = why_not
 
 
-def _refused(step: Callable[[], object]) -> str | None:
-    """Why the host refuses a step, tried in a child; None when it does not."""
+def _refused(*steps: Callable[[], object]) -> str | None:
+    """Why the host refuses these steps, tried in a child; None when it does not."""
     read_fd, write_fd = os.pipe()
     pid = os.fork()
     if pid == 0:
         told = b""
         try:
-            step()
+            for step in steps:
+                step()
         except BaseException as error:  # noqa: BLE001  # whatever it is, it is told
             told = (str(error) or repr(error)).encode()[:_TOLD_BYTES]
         os.write(write_fd, told)

@@ -19,7 +19,7 @@ from typing import Final
 from engine.errors import EngineError
 
 from .claim import Claim, gone, remove_stale
-from .contract import CPU_PERIOD_US, CPU_QUOTA_MIN_US, KILL_WITHIN_S, MB, Limits, MechanismUnavailableError
+from .contract import CPU_PERIOD_US, CPU_QUOTA_MIN_US, KILL_WITHIN_S, MB, Gauges, Limits, MechanismUnavailableError
 from .control import FREEZER_STATE, ControlFiles, OpenFiles, counter, own_cgroups, pids_in
 from .pool import CellPool, PoolStatistics
 from .reaper import kill_all
@@ -99,9 +99,9 @@ class Cgroup1Cell:
         peak = self._open.get(_PEAK)
         return None if peak is None else -(-int(peak.read()) // MB)
 
-    def peak_fd(self) -> int:
-        peak = self._open.get(_PEAK)
-        return -1 if peak is None else peak.descriptor
+    def gauges(self) -> Gauges:
+        freezer_fd, tasks_fd, peak_fd = (self._open.descriptor(name) for name in (FREEZER_STATE, "pids.current", _PEAK))
+        return Gauges(freezer_fd, tasks_fd, peak_fd, b"FROZEN", b"THAWED")
 
     def tasks(self) -> int | None:
         current = self._open.get("pids.current")

@@ -17,7 +17,7 @@ from typing import Final
 from engine.errors import EngineError
 
 from .claim import gone
-from .contract import CPU_PERIOD_US, CPU_QUOTA_MIN_US, KILL_WITHIN_S, MB, Limits
+from .contract import CPU_PERIOD_US, CPU_QUOTA_MIN_US, KILL_WITHIN_S, MB, Gauges, Limits
 from .control import ControlFiles, OpenFiles, OwnCgroups, counter, own_cgroups, pids_in
 from .delegation import CONTROLLERS, Delegation
 from .pool import CellPool, PoolStatistics
@@ -93,9 +93,9 @@ class Cgroup2Cell:
         peak = self._open.get(_PEAK)  # from Linux 5.19 on
         return None if peak is None else -(-int(peak.read()) // MB)
 
-    def peak_fd(self) -> int:
-        peak = self._open.get(_PEAK)
-        return -1 if peak is None else peak.descriptor
+    def gauges(self) -> Gauges:
+        freezer_fd, tasks_fd, peak_fd = (self._open.descriptor(name) for name in (_FREEZE, _TASKS, _PEAK))
+        return Gauges(freezer_fd, tasks_fd, peak_fd, b"1", b"0")
 
     def tasks(self) -> int | None:
         current = self._open.get(_TASKS)

@@ -14,7 +14,10 @@ from .null import Null
 from .polling import Polling
 
 LIMITS: Final = ("memory", "cpu", "pids", "freeze")
-JAIL: Final = ("files", "processes", "network", "ipc", "hostname", "users", "capabilities", "system calls", "file access")
+JAIL: Final = (
+    *("files", "processes", "network", "ipc", "hostname", "users"),
+    *("capabilities", "system calls", "file access"),
+)
 _CANDIDATES: Final[tuple[Callable[[], Mechanism], ...]] = (Cgroup2, Cgroup1)
 
 

@@ -14,7 +14,7 @@ A mechanism and its cells belong to one thread at a time.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from engine.errors import SandboxUnavailableError
 
@@ -44,6 +44,20 @@ class Limits:
             raise ValueError(f"cpu_share={self.cpu_share}: give vCPUs above 0, or None for no quota")
         if self.pids_max < 1:
             raise ValueError(f"pids_max={self.pids_max}: a cell needs at least 1 process")
+
+
+class Gauges(NamedTuple):
+    """Descriptors of a cell for compiled code, -1 where there is none. They stay the cell's.
+
+    tasks_fd and peak_fd answer pread with a decimal number: processes and threads inside, peak memory in bytes. Into
+    freezer_fd the word `freeze` or `thaw` is written at offset 0.
+    """
+
+    freezer_fd: int = -1
+    tasks_fd: int = -1
+    peak_fd: int = -1
+    freeze: bytes = b""
+    thaw: bytes = b""
 
 
 class Cell(Protocol):
@@ -85,11 +99,8 @@ class Cell(Protocol):
     def memory_peak_mb(self) -> int | None:
         """The most memory held at once since the cell was opened, in MB rounded up; None where nobody counts."""
 
-    def peak_fd(self) -> int:
-        """A descriptor that answers pread with that peak in bytes, as decimal text; -1 when there is none.
-
-        It stays the cell's: not to be read after `release`.
-        """
+    def gauges(self) -> Gauges:
+        """What compiled code watches and freezes the cell by: not to be used after `release`."""
 
     def tasks(self) -> int | None:
         """How many processes and threads are inside; the dead count until they are waited for. None: nobody counts."""

@@ -77,6 +77,11 @@ class OpenFiles:
     def get(self, name: str) -> OpenFile | None:
         return self._opened.get(name)
 
+    def descriptor(self, name: str) -> int:
+        """Of one that is open; -1 of one that is not."""
+        file = self._opened.get(name)
+        return -1 if file is None else file.descriptor
+
     def close(self, names: Iterable[str] | None = None) -> None:
         """Close these, or all. Idempotent."""
         for name in list(self._opened if names is None else names):

@@ -4,12 +4,17 @@ v2 lets a cgroup hold processes or hand controllers to its children, not both (t
 this order: this process's own cgroup when it already hands on what is needed; the same after this process has moved to
 a leaf of its own, if nobody else sits there; the nearest ancestor within the delegated subtree (systemd marks its top
 with the `user.delegate` attribute) that hands controllers on. Nothing outside is touched: a service stays within its
-own limits. Everything is undone by `leave`.
+own limits.
+
+The leaf is everybody's who sits in it: a second engine of this process, or of a child of it, makes its directory beside
+the first's, not inside the leaf. So whichever engine leaves last puts the processes back and switches the controllers
+off; until then the kernel refuses both.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -21,6 +26,7 @@ from .contract import MechanismUnavailableError
 from .control import ControlFiles, OwnCgroups, pids_in
 
 CONTROLLERS: Final = ("memory", "cpu", "pids")
+_LEAF: Final = re.compile(r"invocation-engine-\d+-leaf")
 _HINT: Final = "give the engine a cgroup of its own: `systemd-run --user --scope -p Delegate=yes engine serve`"
 
 
@@ -33,32 +39,33 @@ class Delegation:
         self._is_top = is_delegated if is_top is None else is_top
         if own.v2 is None or own.v2_mount is None:
             raise MechanismUnavailableError("no cgroup v2 tree is mounted that shows this process")
-        self.home, self._mount = own.v2, own.v2_mount
+        self.home = own.v2.parent if _LEAF.fullmatch(own.v2.name) else own.v2
+        self._mount = own.v2_mount
         self.controllers = self._available(self.home)
-        self._switched: list[str] = []
-        self._leaf: Path | None = None
-        place = self._place()
-        remove_stale(files, place)
-        self._claim = Claim(files, {"": place})
+        self._place = self._find_place()
+        remove_stale(files, self._place)
+        self._claim = Claim(files, {"": self._place})
         self.directory = self._claim.directories[""]
         try:
-            self._enter(place)
+            self._enter()
         except OSError as error:
             self.leave()
-            raise MechanismUnavailableError(f"cannot switch controllers on in {place}: {error.strerror}") from error
+            message = f"cannot switch controllers on in {self._place}: {error.strerror}"
+            raise MechanismUnavailableError(message) from error
 
     def leave(self) -> list[Path]:
         """Undo everything, as far as nothing is left inside; what is still there. Idempotent: it retries."""
-        self._write_quietly(self.directory / "cgroup.subtree_control", "-", self.controllers)
-        self._write_quietly(self.home / "cgroup.subtree_control", "-", self._switched)
-        if self._leaf is not None:
-            for pid in pids_in(self._files, self._leaf):
-                self._move_quietly(pid, self.home)
-            if gone(self._files, self._leaf):
-                self._leaf = None
-        return self._claim.release()
+        off = " ".join(f"-{controller}" for controller in self.controllers)
+        self._write_quietly(self.directory / "cgroup.subtree_control", off)
+        left = self._claim.release()
+        for leaf in [found for found in self._place.glob("invocation-engine-*") if _LEAF.fullmatch(found.name)]:
+            self._write_quietly(self._place / "cgroup.subtree_control", off)
+            for pid in pids_in(self._files, leaf):
+                self._write_quietly(self._place / "cgroup.procs", str(pid))
+            self._remove_quietly(leaf)
+        return left
 
-    def _place(self) -> Path:
+    def _find_place(self) -> Path:
         if self._hands_on(self.home) or self._is_ours_alone():
             return self._writable(self.home)
         for ancestor in self._delegated_ancestors():
@@ -66,16 +73,15 @@ class Delegation:
                 return self._writable(ancestor)
         raise MechanismUnavailableError(f"other processes share {self.home}, which then cannot have cells: {_HINT}")
 
-    def _enter(self, place: Path) -> None:
+    def _enter(self) -> None:
         wanted = " ".join(f"+{controller}" for controller in self.controllers)
-        if not self._hands_on(place):
-            self._leaf = self.directory / "engine"
-            self._files.make(self._leaf)
-            for pid in sorted(pids_in(self._files, place)):
-                self._files.write(self._leaf / "cgroup.procs", str(pid))
-            before = self._handed_on(place)
-            self._files.write(place / "cgroup.subtree_control", wanted)
-            self._switched = [controller for controller in self.controllers if controller not in before]
+        if not self._hands_on(self._place):
+            leaf = self._place / f"invocation-engine-{os.getpid()}-leaf"
+            if not leaf.exists():
+                self._files.make(leaf)
+            for pid in sorted(pids_in(self._files, self._place)):
+                self._files.write(leaf / "cgroup.procs", str(pid))
+            self._files.write(self._place / "cgroup.subtree_control", wanted)
         self._files.write(self.directory / "cgroup.subtree_control", wanted)
 
     def _available(self, directory: Path) -> tuple[str, ...]:
@@ -89,11 +95,8 @@ class Delegation:
             )
         return tuple(controller for controller in CONTROLLERS if controller in offered)
 
-    def _handed_on(self, directory: Path) -> list[str]:
-        return self._files.read(directory / "cgroup.subtree_control").split()
-
     def _hands_on(self, directory: Path) -> bool:
-        return set(self.controllers) <= set(self._handed_on(directory))
+        return set(self.controllers) <= set(self._files.read(directory / "cgroup.subtree_control").split())
 
     def _is_ours_alone(self) -> bool:
         descendants = {child.pid for child in psutil.Process().children(recursive=True)}
@@ -115,18 +118,17 @@ class Delegation:
             return directory
         raise MechanismUnavailableError(f"{directory} is not delegated to uid {os.geteuid()}: {_HINT}")
 
-    def _write_quietly(self, file: Path, sign: str, controllers: tuple[str, ...] | list[str]) -> None:
+    def _write_quietly(self, file: Path, value: str) -> None:
         try:
-            if controllers:
-                self._files.write(file, " ".join(sign + controller for controller in controllers))
+            self._files.write(file, value)
         except OSError:
-            return  # somebody else's cells still need them, or the directory is gone
+            return  # another engine's cells still need it as it is, or the directory or the process is gone
 
-    def _move_quietly(self, pid: int, directory: Path) -> None:
+    def _remove_quietly(self, leaf: Path) -> None:
         try:
-            self._files.write(directory / "cgroup.procs", str(pid))
+            gone(self._files, leaf)
         except OSError:
-            return
+            return  # another user's: it is for that one's engine to remove
 
 
 def is_delegated(directory: Path) -> bool:

@@ -16,6 +16,9 @@ from .._ext import confine, namespaces
 from . import landlock, root
 
 HOSTNAME: Final = "sandbox"
+TMP_MB: Final = 512  # Lambda's default, which a blank has already
+WRITABLE: Final = ("/tmp", "/dev", "/proc")
+HOST_FOLDERS: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc")
 NAMESPACES: Final = {
     "files": namespaces.NEWNS,
     "processes": namespaces.NEWPID,
@@ -26,12 +29,18 @@ NAMESPACES: Final = {
 
 
 class Plan(NamedTuple):
-    """What an engine asks of a zygote. uids: first and how many, for a zygote that may change its user."""
+    """What an engine asks of a zygote. Paths are real ones, without links.
+
+    store: the folder of unpacked bundles. packages: what Lambda's Python ships, by name, and where it is. prefix,
+    executable, stdlib: the interpreter's. uids: first and how many, for a zygote that may change its user.
+    """
 
     wanted: str
     store: str
     packages: dict[str, str]
     prefix: str
+    executable: str
+    stdlib: list[str]
     uids: tuple[int, int]
 
 
@@ -42,9 +51,10 @@ class Jail:
         self.enforced: dict[str, str] = {}
         self.missing: dict[str, str] = {}
         self.flags = 0
-        self.first_uid = -1
+        self.stdlib: list[str] = []
         self._filter: bytes | None = None
         self._landlock = False
+        self._rules: int | None = None
 
     def use_filters(self, program: bytes | None, *, landlock: bool) -> None:
         """The system call filter to install, and whether Landlock is to be used."""
@@ -70,10 +80,18 @@ class Jail:
         if "hostname" in self.enforced:
             namespaces.set_hostname(HOSTNAME)
 
-    # --- in an environment that was given a function ------------------------------------------------------------------
+    # --- in the environment -------------------------------------------------------------------------------------------
+
+    def make_ready(self) -> None:
+        """What does not depend on the function: /tmp, and the rules for files. Raises OSError."""
+        if not self.is_rooted:
+            return
+        namespaces.mount("tmp", "/tmp", "tmpfs", _TMP_FLAGS, f"size={TMP_MB}m,mode=1777")
+        if self._landlock:
+            self._rules = landlock.prepare(["/"], WRITABLE, scope=True)
 
     def furnish(self, code: str, layers: Sequence[str], tmp_mb: int) -> None:
-        """Mount code on /var/task, layers on /opt, and an empty /tmp of that size. Raises OSError."""
+        """Mount code on /var/task and layers on /opt; /tmp gets that size. Raises OSError."""
         if not self.is_rooted:
             return
         namespaces.mount(_stored(code), root.TASK, "", namespaces.BIND)
@@ -83,7 +101,8 @@ class Jail:
             lower = ":".join(_stored(layer) for layer in reversed(layers))  # the topmost first: a later layer wins
             namespaces.mount("layers", root.LAYERS, "overlay", _READ_ONLY, f"lowerdir={lower}")
         namespaces.mount(root.EMPTY, root.LOCKED, "", namespaces.BIND)
-        namespaces.mount("tmp", "/tmp", "tmpfs", namespaces.NOSUID | namespaces.NODEV, f"size={tmp_mb}m,mode=1777")
+        if tmp_mb != TMP_MB:
+            namespaces.mount("tmp", "/tmp", "tmpfs", namespaces.REMOUNT | _TMP_FLAGS, f"size={tmp_mb}m")
 
     def connect(self, network: str, namespace_fd: int | None) -> int | None:
         """Enter the function's network namespace, or make it: then a descriptor of it is returned. Raises OSError."""
@@ -97,8 +116,8 @@ class Jail:
             namespaces.bring_up_loopback()
         return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
-    def confine(self, uid: int, *, readable: Sequence[str], writable: Sequence[str]) -> None:
-        """Give up every right for good. Without a root of its own, only these folders can be used. Raises OSError."""
+    def confine(self, uid: int, *, readable: Sequence[str]) -> None:
+        """Give up every right for good. readable: what can be read of the host without a root of its own."""
         if "users" in self.enforced:
             os.setgroups([])
             os.setresgid(uid, uid, uid)
@@ -109,15 +128,22 @@ class Jail:
         if self._landlock or self._filter is not None:
             confine.no_new_privileges()
         if self._landlock:
-            rules = landlock.prepare(readable, writable, scope=True)
-            if rules is not None:
-                confine.landlock_restrict(rules)
-                os.close(rules)
+            self._restrict_files(readable)
         if self._filter is not None:
             confine.install_filter(self._filter)
 
+    def _restrict_files(self, readable: Sequence[str]) -> None:
+        rules = self._rules
+        if rules is None:
+            folders = [folder for folder in (*readable, *HOST_FOLDERS) if os.path.exists(folder)]
+            rules = landlock.prepare(folders, WRITABLE, scope=True)
+        if rules is not None:
+            confine.landlock_restrict(rules)
+            os.close(rules)
+
 
 _READ_ONLY: Final = namespaces.READ_ONLY | namespaces.NOSUID | namespaces.NODEV
+_TMP_FLAGS: Final = namespaces.NOSUID | namespaces.NODEV
 _PROC_FLAGS: Final = namespaces.NOSUID | namespaces.NODEV | namespaces.NOEXEC
 
 

@@ -16,7 +16,7 @@ import psutil
 
 from engine.errors import EngineError
 
-from .contract import CELLS_MAX, KILL_WITHIN_S, MB, Limits
+from .contract import CELLS_MAX, KILL_WITHIN_S, MB, Gauges, Limits
 from .reaper import kill_all
 
 _SEEN_MAX: Final = 4_096  # processes remembered per cell; past it the dead are forgotten, then nothing is added
@@ -66,8 +66,8 @@ class PollingCell:
     def memory_peak_mb(self) -> int | None:
         return -(-self._peak // MB) if self._peak else None
 
-    def peak_fd(self) -> int:
-        return -1
+    def gauges(self) -> Gauges:
+        return Gauges()
 
     def tasks(self) -> int | None:
         return None

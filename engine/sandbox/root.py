@@ -7,7 +7,7 @@ its programs and libraries (/usr), the interpreter (/var/lang), a few files of /
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from .._ext import namespaces as ns
@@ -123,9 +123,6 @@ def _make_devices() -> None:
     for name in _DEVICES:
         os.close(os.open(f"/dev/{name}", os.O_CREAT | os.O_WRONLY))
         ns.mount(f"{OLD}/dev/{name}", f"/dev/{name}", "", ns.BIND)
-    for name, target in _streams():
-        os.symlink(target, f"/dev/{name}")
-
-
-def _streams() -> Iterable[tuple[str, str]]:
-    return (("fd", "/proc/self/fd"), *((f"std{way}", f"/proc/self/fd/{n}") for n, way in enumerate(("in", "out", "err"))))
+    os.symlink("/proc/self/fd", "/dev/fd")
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        os.symlink(f"/proc/self/fd/{number}", f"/dev/{name}")

@@ -31,8 +31,15 @@ from ..errors import (
     ResourceConflictException,
     ResourceNotFoundException,
 )
-from ..model import Alias, FunctionConfiguration, Network, StoredCode
-from ..validation import validate_alias_name, validate_description, validate_reserved_concurrency
+from ..model import Alias, FunctionConfiguration, Network, ProvisionedRequest, StoredCode
+from ..validation import (
+    validate_alias_name,
+    validate_description,
+    validate_provisioned_concurrency,
+    validate_qualifier,
+    validate_reserved_concurrency,
+)
+from . import provisioning
 from .persistence import Edit, Persistence
 from .snapshot import LATEST, FunctionRecord, Snapshot
 
@@ -233,6 +240,8 @@ class Catalog:
             _check_revision(alias.revision_id, revision_id)
             if function_version is not None:
                 self._check_version(record, function_version)
+                if alias_name in record.provisioned:
+                    provisioning.check_version(record, alias_name, function_version)
                 alias = replace(alias, function_version=function_version)
             if description is not None:
                 alias = replace(alias, description=description)
@@ -242,8 +251,9 @@ class Catalog:
         """Deleting an alias that is not there is no error, as in Lambda. Raises `ResourceNotFoundException`."""
         with self._lock:
             record = self._snapshot.record(name)
-            aliases = {key: alias for key, alias in record.aliases.items() if key != alias_name}
-            self._put(name, replace(record, aliases=MappingProxyType(aliases)), Change())
+            aliases = MappingProxyType({key: alias for key, alias in record.aliases.items() if key != alias_name})
+            left = provisioning.without(record.provisioned, alias_name)
+            self._put(name, replace(record, aliases=aliases, provisioned=left), Change())
 
     def get_alias(self, name: str, alias_name: str) -> Alias:
         """Raises `ResourceNotFoundException`."""
@@ -258,18 +268,13 @@ class Catalog:
     def put_function_concurrency(self, name: str, reserved: int) -> None:
         """Reserve concurrency for a function, out of the account's.
 
-        Raises `InvalidParameterValueException` when under 100 would be left unreserved, `ResourceNotFoundException`.
+        Raises `InvalidParameterValueException` when under 100 would be left unreserved, or less than is provisioned;
+        `ResourceNotFoundException`.
         """
         validate_reserved_concurrency(reserved)
         with self._lock:
             record = self._snapshot.record(name)
-            others = self._reserved() - (record.reserved_concurrency or 0)
-            if reserved and self._account_concurrency - others - reserved < config.UNRESERVED_CONCURRENCY_MIN:
-                raise InvalidParameterValueException(
-                    "Specified ReservedConcurrentExecutions for function decreases account's "
-                    "UnreservedConcurrentExecution below its minimum value of "
-                    f"[{config.UNRESERVED_CONCURRENCY_MIN}]."
-                )
+            provisioning.check_reservation(self._snapshot, name, reserved, self._account_concurrency)
             self._put(name, replace(record, reserved_concurrency=reserved), Change())
 
     def get_function_concurrency(self, name: str) -> int | None:
@@ -284,10 +289,34 @@ class Catalog:
 
     def unreserved_concurrency(self) -> int:
         """What functions without a reservation share."""
-        return self._account_concurrency - self._reserved()
+        snapshot = self._snapshot
+        aside = provisioning.reserved(snapshot) + provisioning.provisioned_of_unreserved(snapshot)
+        return self._account_concurrency - aside
 
-    def _reserved(self) -> int:
-        return sum(record.reserved_concurrency or 0 for record in self._snapshot.functions.values())
+    def put_provisioned_concurrency(self, name: str, qualifier: str, requested: int) -> ProvisionedRequest:
+        """Have a published version, or an alias of one, keep environments ready. See `provisioning.check_request`."""
+        validate_qualifier(qualifier)
+        validate_provisioned_concurrency(requested)
+        with self._lock:
+            provisioning.check_request(self._snapshot, name, qualifier, requested, self._account_concurrency)
+            record = self._snapshot.record(name)
+            request = ProvisionedRequest(requested, _lambda_time(self._clock.wall_ms()))
+            provisioned = MappingProxyType({**record.provisioned, qualifier: request})
+            self._put(name, replace(record, provisioned=provisioned), Change())
+            return request
+
+    def get_provisioned_concurrency(self, name: str, qualifier: str) -> ProvisionedRequest:
+        """What was asked for. See `provisioning.request_of`."""
+        return provisioning.request_of(self._snapshot, name, qualifier)
+
+    def delete_provisioned_concurrency(self, name: str, qualifier: str) -> None:
+        """That there is none is no error, as in Lambda. See `provisioning.check_qualifier`."""
+        with self._lock:
+            provisioning.check_qualifier(self._snapshot, name, qualifier)
+            record = self._snapshot.record(name)
+            if qualifier in record.provisioned:
+                left = provisioning.without(record.provisioned, qualifier)
+                self._put(name, replace(record, provisioned=left), Change())
 
     def _update(
         self,
@@ -316,7 +345,12 @@ class Catalog:
                 f"Unable to delete version because the following aliases reference it: [{', '.join(sorted(users))}]"
             )
         left = {number: found for number, found in record.versions.items() if number != qualifier}
-        return self._put(name, replace(record, versions=MappingProxyType(left)), Change(retired=(version,)))
+        record = replace(
+            record,
+            versions=MappingProxyType(left),
+            provisioned=provisioning.without(record.provisioned, qualifier),
+        )
+        return self._put(name, record, Change(retired=(version,)))
 
     def _remember(self, name: str, next_version: int) -> None:
         """Lambda does not reuse version numbers, even of a function that was deleted and made again."""

@@ -23,16 +23,21 @@ from typing import Final
 import apsw
 
 from ..errors import DataFolderError, EngineClosedError, ServiceException
-from ..model import Alias, FunctionConfiguration
+from ..model import Alias, FunctionConfiguration, ProvisionedRequest
 from .markers import SUFFIX, sync_folder
 from .persistence import Edit, Saved
 from .rows import Reader, alias_text, configuration_text, read_alias
 from .snapshot import FunctionRecord
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 APPLICATION_ID: Final = 0x494E564F  # "INVO", so that another program's file is not taken for ours
 BUSY_MS: Final = 1_000  # for somebody who looks into the file from outside
 
+_PROVISIONED: Final = """
+CREATE TABLE provisioned(
+    name TEXT, qualifier TEXT, requested INTEGER NOT NULL, modified TEXT NOT NULL, PRIMARY KEY (name, qualifier)
+) STRICT;
+"""
 _TABLES: Final = """
 CREATE TABLE functions(
     name TEXT PRIMARY KEY, latest TEXT NOT NULL, published TEXT, next_version INTEGER NOT NULL, reserved INTEGER
@@ -119,17 +124,26 @@ class CatalogDb:
         found = connection.pragma("quick_check", 1)
         if found != "ok":
             raise self._damaged(str(found))
+        if version < SCHEMA_VERSION:
+            self._upgrade(connection)
 
     def _create(self, connection: apsw.Connection) -> None:
         """Never beside bundles that an earlier catalog refers to: with that one lost, they would be removed too."""
         if any(self._code_root.glob(f"*{SUFFIX}")):
             raise self._damaged(f"it is empty, while {self._code_root} holds code of deployed functions")
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(_TABLES)
+        connection.execute(_TABLES + _PROVISIONED)
         connection.pragma("application_id", APPLICATION_ID)
         connection.pragma("user_version", SCHEMA_VERSION)
         connection.execute("COMMIT")
         sync_folder(self._path.parent)
+
+    def _upgrade(self, connection: apsw.Connection) -> None:
+        """Schema 1 had no provisioned concurrency."""
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(_PROVISIONED)
+        connection.pragma("user_version", SCHEMA_VERSION)
+        connection.execute("COMMIT")
 
     def _opened(self) -> apsw.Connection:
         if self._connection is None:
@@ -163,6 +177,9 @@ def _functions(connection: apsw.Connection, reader: Reader) -> MappingProxyType[
     aliases: dict[str, dict[str, Alias]] = {}
     for name, alias, body in connection.execute("SELECT name, alias, body FROM aliases"):
         aliases.setdefault(name, {})[alias] = read_alias(body)
+    provisioned: dict[str, dict[str, ProvisionedRequest]] = {}
+    for name, qualifier, requested, modified in connection.execute("SELECT * FROM provisioned"):
+        provisioned.setdefault(name, {})[qualifier] = ProvisionedRequest(requested, modified)
     return MappingProxyType(
         {
             name: FunctionRecord(
@@ -172,6 +189,7 @@ def _functions(connection: apsw.Connection, reader: Reader) -> MappingProxyType[
                 next_version,
                 reserved,
                 None if published is None else reader.configuration(published),
+                MappingProxyType(provisioned.get(name, {})),
             )
             for name, latest, published, next_version, reserved in connection.execute("SELECT * FROM functions")
         }
@@ -185,7 +203,7 @@ def _next_versions(connection: apsw.Connection) -> dict[str, int]:
 
 def _apply(connection: apsw.Connection, edit: Edit) -> None:
     if edit.after is None:
-        for table in ("functions", "versions", "aliases"):
+        for table in ("functions", "versions", "aliases", "provisioned"):
             connection.execute(f"DELETE FROM {table} WHERE name = ?", (edit.name,))
     else:
         _put_record(connection, edit.name, edit.before, edit.after)
@@ -213,6 +231,13 @@ def _put_record(connection: apsw.Connection, name: str, before: FunctionRecord |
     for alias, made in after.aliases.items():
         if aliases.get(alias) is not made:
             connection.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?, ?)", (name, alias, alias_text(made)))
+    provisioned = {} if before is None else before.provisioned
+    for qualifier in provisioned.keys() - after.provisioned.keys():
+        connection.execute("DELETE FROM provisioned WHERE name = ? AND qualifier = ?", (name, qualifier))
+    for qualifier, asked in after.provisioned.items():
+        if provisioned.get(qualifier) is not asked:
+            made_of = name, qualifier, asked.requested, asked.last_modified
+            connection.execute("INSERT OR REPLACE INTO provisioned VALUES (?, ?, ?, ?)", made_of)
 
 
 def _roll_back(connection: apsw.Connection) -> None:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from ..errors import ResourceNotFoundException
-from ..model import Alias, FunctionConfiguration
+from ..model import Alias, FunctionConfiguration, ProvisionedRequest
 from ..validation import merge_qualifier, split_function_reference
 
 LATEST: Final = "$LATEST"
@@ -20,7 +20,7 @@ class FunctionRecord:
     """One function with everything under its name.
 
     `next_version` is the number the next published version gets; `published` is what `$LATEST` was when the last one
-    was published.
+    was published. `provisioned` by version number or alias.
     """
 
     latest: FunctionConfiguration
@@ -29,17 +29,27 @@ class FunctionRecord:
     next_version: int = 1
     reserved_concurrency: int | None = None
     published: FunctionConfiguration | None = None
+    provisioned: Mapping[str, ProvisionedRequest] = field(default_factory=lambda: MappingProxyType({}))
 
     def all_configurations(self) -> tuple[FunctionConfiguration, ...]:
         """`$LATEST`, then the published versions in order."""
         return self.latest, *self.versions.values()
 
+    def provisioned_versions(self) -> dict[str, int]:
+        """How much concurrency is provisioned, by version: for each there is one request at most."""
+        asked = self.provisioned.items()
+        return {self.version_of(qualifier): request.requested for qualifier, request in asked}
+
+    def version_of(self, qualifier: str) -> str:
+        """The version that an alias names; of anything else itself."""
+        alias = self.aliases.get(qualifier)
+        return qualifier if alias is None else alias.function_version
+
     def configuration(self, qualifier: str | None) -> FunctionConfiguration | None:
         """By version number, `$LATEST` (or None) or alias; None if there is none."""
         if qualifier is None or qualifier == LATEST:
             return self.latest
-        alias = self.aliases.get(qualifier)
-        version = qualifier if alias is None else alias.function_version
+        version = self.version_of(qualifier)
         return self.latest if version == LATEST else self.versions.get(version)
 
 

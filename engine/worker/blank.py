@@ -12,7 +12,6 @@ import os
 import select
 import signal
 import socket
-import sys
 from itertools import pairwise
 
 from .._ext import linux, namespaces
@@ -30,7 +29,7 @@ FDS_MOST = 1 << 20
 LEAST_KILLABLE = "-1000"  # of an oom_score_adj: the function goes first, its init never
 
 
-def begin(jail: Jail, fds: list[int], zygote_pidfd: int) -> int:
+def begin(jail: Jail, worker: environment.Worker, fds: list[int], zygote_pidfd: int) -> int:
     """Be an environment's init, and in its child the environment itself: the exit status of that.
 
     `fds`: the control socket, then the entries of the cell to move into.
@@ -58,12 +57,17 @@ def begin(jail: Jail, fds: list[int], zygote_pidfd: int) -> int:
     linux.die_with_parent(signal.SIGKILL)
     if os.getppid() != own_pid:
         return 1
-    return _wait_for_order(jail, socket.socket(fileno=control))
+    return _wait_for_order(jail, worker, socket.socket(fileno=control))
 
 
-def _wait_for_order(jail: Jail, control: socket.socket) -> int:
+def _wait_for_order(jail: Jail, worker: environment.Worker, control: socket.socket) -> int:
     os.setsid()
     os.umask(0o022)
+    try:
+        jail.make_ready()
+    except OSError as error:
+        return _failed(control.fileno(), error)
+    worker.rehearse()
     control.send(b"B")
     message, fds, _, _ = socket.recv_fds(control, ORDER_BYTES, ORDER_FDS)
     if not message:
@@ -79,7 +83,7 @@ def _wait_for_order(jail: Jail, control: socket.socket) -> int:
     if control.recv(1) != b"G":
         return 0
     control.close()
-    return environment.run(order, fds[:3])
+    return environment.run(worker, order, fds[:3])
 
 
 def _move_in(jail: Jail, order: dict[str, Any], fds: list[int]) -> int | None:
@@ -90,30 +94,26 @@ def _move_in(jail: Jail, order: dict[str, Any], fds: list[int]) -> int | None:
     room = order["room"]
     jail.furnish(order["surroundings"]["task_root"], order["layers"], room["tmp_mb"])
     made = jail.connect(room["network"], fds.pop() if room["has_namespace"] else None)
+    order["stdlib"] = jail.stdlib
     if jail.is_rooted:
         _use_lambdas_paths(order)
-    jail.confine(room["uid"], readable=_readable(jail, order), writable=("/tmp", "/dev", "/proc"))
+    jail.confine(room["uid"], readable=[] if jail.is_rooted else _readable(jail, order))
     return made
 
 
 def _use_lambdas_paths(order: dict[str, Any]) -> None:
     """The order speaks of the host's folders; from here they are where Lambda has them."""
-    given, python = order["surroundings"], order["interpreter"]
+    given = order["surroundings"]
     given["task_root"], given["runtime_dir"] = root.TASK, root.RUNTIME
     order["layers"] = [root.LAYERS] if order["layers"] else []
-    python["stdlib"] = [root.LANGUAGE + folder.removeprefix(python["prefix"]) for folder in python["stdlib"]]
-    sys.executable = root.LANGUAGE + python["executable"].removeprefix(python["prefix"])
-    sys.prefix = sys.exec_prefix = sys.base_prefix = sys.base_exec_prefix = root.LANGUAGE
 
 
 def _readable(jail: Jail, order: dict[str, Any]) -> list[str]:
-    if jail.is_rooted:
-        return ["/"]
-    given, python = order["surroundings"], order["interpreter"]
+    """Without a root directory of its own: what an environment must see of the host."""
+    given = order["surroundings"]
     runtime = given["runtime_dir"]
     packages = [os.path.realpath(f"{runtime}/{name}") for name in os.listdir(runtime)]
-    mine = [given["task_root"], runtime, *packages, *order["layers"], python["prefix"], *python["stdlib"]]
-    return [*mine, "/usr", "/bin", "/lib", "/lib64", "/etc"]
+    return [given["task_root"], runtime, *packages, *order["layers"], *jail.stdlib]
 
 
 def _failed(control: int, error: OSError) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import fcntl
+import importlib
 import io
 import os
 import resource
@@ -28,9 +29,39 @@ if TYPE_CHECKING:
 
 OPEN_FILES_MAX = 1_024
 HIDDEN = "engine"  # simplejson stays: Lambda's runtime has it too, and finds it before the function's own
+REHEARSED = "def handler(event, context):\n    return {**event, 'at': [1.5, None, f'{context}']}\n"
+REHEARSED_IMPORT = "colorsys"  # small, plain, and hardly anybody's
 
 
-def run(order: dict[str, Any], fds: list[int]) -> int:
+class Worker:
+    """All that is the same for every function: made once, in the zygote, and shared by what is forked from it."""
+
+    def __init__(self) -> None:
+        self.place = port.Port()
+        self.place.flush = output.install()
+        self.place.extras = _extras
+        self.place.make_identity = context.cognito_identity
+        self.place.variables = os.environ._data  # type: ignore[attr-defined]  # set without putenv, per invocation
+        self.logs = logging_setup.configure(self.place.request_id)
+        self.place.log_sink = self.logs.log_sink.log
+        self.codecs = {ascii_only: marshal.codec(ascii_only) for ascii_only in (True, False)}
+        _hide_engine()
+
+    def rehearse(self) -> None:
+        """Do once, with made-up values, what a start will do: the pages that it touches are this process's then."""
+        names = ("function_name", "version", "log_group", "log_stream", "region", "task_root", "runtime_dir")
+        given: dict[str, Any] = {**dict.fromkeys(names, "rehearsal"), "memory_mb": 128}
+        variables = surroundings.environment_variables(**given, handler="rehearsal.handler", runtime="python3.11")
+        surroundings.apply(variables, list(sys.path))
+        space: dict[str, Any] = {}
+        exec(compile(REHEARSED, "rehearsal.py", "exec"), space)
+        for unmarshal, to_json in self.codecs.values():
+            to_json(space["handler"](unmarshal(b'{"rehearsal": [1, 2.5, "x"]}'), None))
+        importlib.import_module(REHEARSED_IMPORT)
+        del sys.modules[REHEARSED_IMPORT]
+
+
+def run(worker: Worker, order: dict[str, Any], fds: list[int]) -> int:
     """Be the environment that `order` describes. Returns the exit status of the process.
 
     `fds`: the region, its eventfd, the log pipe's write end.
@@ -38,7 +69,7 @@ def run(order: dict[str, Any], fds: list[int]) -> int:
     start_ns = time.monotonic_ns()
     _settle_in(fds)
     try:
-        return _live(order, fds, start_ns)
+        return _live(worker, order, fds, start_ns)
     except SystemExit as leaving:
         return _exit_status(leaving)
     except BaseException:  # noqa: BLE001  # what ends a Python process with a traceback
@@ -62,25 +93,18 @@ def _settle_in(fds: list[int]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _live(order: dict[str, Any], fds: list[int], start_ns: int) -> int:
+def _live(worker: Worker, order: dict[str, Any], fds: list[int], start_ns: int) -> int:
     """Init and serve. With `late` set the init belongs to the first invocation, as Lambda does after a failed one."""
     given = order["surroundings"]
     variables = surroundings.environment_variables(**given)
     task_root, layers = given["task_root"], order["layers"]
     path = surroundings.search_path(
-        task_root, layers, [given["runtime_dir"]], order["interpreter"]["stdlib"], given["user"].get("PYTHONPATH")
+        task_root, layers, [given["runtime_dir"]], order["stdlib"], given["user"].get("PYTHONPATH")
     )
     surroundings.apply(variables, path)
     os.chdir(task_root)
-    _hide_engine(given["handler"])
-    place = _open_port(order, fds, variables)
-    place.flush = output.install()
-    logs = logging_setup.configure(
-        place.request_id,
-        log_format=variables.get("AWS_LAMBDA_LOG_FORMAT", "Text"),
-        level=variables.get("AWS_LAMBDA_LOG_LEVEL"),
-    )
-    place.log_sink = logs.log_sink.log  # type: ignore[attr-defined]
+    sys.argv = ["/var/runtime/bootstrap.py", given["handler"]]
+    place = _open_port(worker, order, fds, variables)
     late = order["late"]
     if late:
         place.init_ended(start_ns, False)
@@ -99,9 +123,10 @@ def _live(order: dict[str, Any], fds: list[int], start_ns: int) -> int:
     return 0
 
 
-def _open_port(order: dict[str, Any], fds: list[int], variables: dict[str, str]) -> port.Port:
-    region_fd, event_fd, log_fd = fds[:3]
-    place = port.Port(region_fd, order["index"], event_fd, log_fd, order["timeout_ns"])
+def _open_port(worker: Worker, order: dict[str, Any], fds: list[int], variables: dict[str, str]) -> port.Port:
+    region_fd, event_fd, log_fd = fds
+    place = worker.place
+    place.open(region_fd, order["index"], event_fd, log_fd, order["timeout_ns"])
     place.function_name = variables["AWS_LAMBDA_FUNCTION_NAME"]
     place.function_version = variables["AWS_LAMBDA_FUNCTION_VERSION"]
     place.memory_limit_in_mb = variables["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]
@@ -109,12 +134,11 @@ def _open_port(order: dict[str, Any], fds: list[int], variables: dict[str, str])
     place.log_group_name = variables["AWS_LAMBDA_LOG_GROUP_NAME"]
     place.log_stream_name = variables["AWS_LAMBDA_LOG_STREAM_NAME"]
     ascii_only = variables["AWS_EXECUTION_ENV"].removeprefix("AWS_Lambda_") in marshal.ASCII_ONLY_RUNTIMES
-    place.unmarshal, place.marshal = marshal.codec(ascii_only)
+    place.unmarshal, place.marshal = worker.codecs[ascii_only]
     as_json = variables.get("AWS_LAMBDA_LOG_FORMAT") == "JSON"
+    if as_json:
+        logging_setup.use_json(worker.logs, variables.get("AWS_LAMBDA_LOG_LEVEL"))
     place.fault = _fault_teller(place.marshal, as_json)
-    place.extras = _extras
-    place.make_identity = context.cognito_identity
-    place.variables = os.environ._data  # type: ignore[attr-defined]  # set without putenv, once per invocation
     return place
 
 
@@ -161,13 +185,12 @@ def _init_failed(place: port.Port, error: Exception, start_ns: int, late: bool) 
     return 1
 
 
-def _hide_engine(handler_name: str) -> None:
-    """From here on the function sees the standard library, its own code and the runtime's packages."""
+def _hide_engine() -> None:
+    """From here on there is the standard library, and for a function its own code and the runtime's packages."""
     for name in list(sys.modules):
         if name.partition(".")[0] == HIDDEN:
             del sys.modules[name]
     sys.modules["__main__"] = ModuleType("__main__")
-    sys.argv = ["/var/runtime/bootstrap.py", handler_name]
     sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.FileIO(0, closefd=False))  # type: ignore[misc]
 
 

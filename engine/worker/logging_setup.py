@@ -25,29 +25,25 @@ _RECORD_FIELDS = frozenset(
 )  # fmt: skip
 
 
-def configure(
-    request_id: Callable[[], str],
-    *,
-    log_format: str = "Text",
-    level: str | None = None,
-    tenant_id: Callable[[], str | None] = lambda: None,
-) -> logging.Handler:
-    """Adds Lambda's handler to the root logger and returns it.
+def configure(request_id: Callable[[], str], *, tenant_id: Callable[[], str | None] = lambda: None) -> LambdaHandler:
+    """Adds Lambda's handler to the root logger, in the text format, and returns it.
 
-    `log_format` is "Text" or "JSON" in any case (AWS_LAMBDA_LOG_FORMAT); `level` is AWS_LAMBDA_LOG_LEVEL, where TRACE
-    means DEBUG. Without a known level the root logger keeps logging's default, WARNING. Every formatter of the
-    process writes UTC afterwards, the user's too.
+    The root logger keeps logging's default level, WARNING. Every formatter of the process writes UTC afterwards, the
+    user's too.
     """
     logging.Formatter.converter = time.gmtime
     handler = LambdaHandler(request_id, tenant_id)
-    as_json = log_format.upper() == "JSON"
-    handler.setFormatter(JsonFormatter() if as_json else logging.Formatter(_TEXT_FORMAT, _TEXT_TIME))
-    root = logging.getLogger()
+    handler.setFormatter(logging.Formatter(_TEXT_FORMAT, _TEXT_TIME))
+    logging.getLogger().addHandler(handler)
+    return handler
+
+
+def use_json(handler: logging.Handler, level: str | None = None) -> None:
+    """The JSON format; and a level (AWS_LAMBDA_LOG_LEVEL, where TRACE means DEBUG), which comes with that alone."""
+    handler.setFormatter(JsonFormatter())
     wanted = "DEBUG" if level == "TRACE" else (level or "").upper()
     if wanted in logging.getLevelNamesMapping():
-        root.setLevel(wanted)
-    root.addHandler(handler)
-    return handler
+        logging.getLogger().setLevel(wanted)
 
 
 class StdoutSink:

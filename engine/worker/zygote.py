@@ -46,12 +46,21 @@ class Zygote:
     """One process that forks others."""
 
     def __init__(self, control: socket.socket, host_pid: int) -> None:
+        from engine._ext import namespaces
+        from engine.worker import blank, environment
+
+        self.spawn, self.begin, self.make_worker = namespaces.spawn, blank.begin, environment.Worker
         self.control = control
         self.host_pidfd = os.pidfd_open(host_pid)
         self.own_pidfd = os.pidfd_open(os.getpid())
 
     def serve(self, jail: Jail) -> None:
-        """Fork to order until the engine is gone."""
+        """Fork to order until the engine is gone. From here on nothing of the engine can be imported."""
+        self.worker = self.make_worker()
+        sys.argv[1:] = []
+        gc.collect()
+        gc.freeze()
+        self.tell({"enforced": jail.enforced, "missing": jail.missing, "memory_kb": _resident_kb()})
         poll = select.poll()
         poll.register(self.control, select.POLLIN)
         poll.register(self.host_pidfd, select.POLLIN)
@@ -76,15 +85,13 @@ class Zygote:
         return True
 
     def fork(self, jail: Jail, order: dict[str, Any], fds: list[int]) -> None:
-        from engine._ext import namespaces
-
         cgroup_fd = fds.pop() if order["into_cgroup"] else -1
         try:
-            pid, pidfd = namespaces.spawn(jail.flags, cgroup_fd)
+            pid, pidfd = self.spawn(jail.flags, cgroup_fd)
             if pid == 0:
                 code = 1
                 try:
-                    code = _begin(jail, fds, self.own_pidfd)
+                    code = self.begin(jail, self.worker, fds, self.own_pidfd)
                 finally:
                     os._exit(code)
         finally:
@@ -100,10 +107,9 @@ class Zygote:
             pass  # the engine is gone: the loop sees its socket closed
 
 
-def _begin(jail: Jail, fds: list[int], zygote_pidfd: int) -> int:
-    from engine.worker import blank
-
-    return blank.begin(jail, fds, zygote_pidfd)
+def _resident_kb() -> int:
+    with open("/proc/self/statm") as counts:
+        return int(counts.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1_024
 
 
 def main() -> None:
@@ -119,10 +125,6 @@ def main() -> None:
         return
     jail = build_jail(Plan(**json.loads(plan)))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for what ends here: the kernel reaps it
-    sys.argv[1:] = []
-    gc.collect()
-    gc.freeze()
-    zygote.tell({"ready": os.getpid(), "enforced": jail.enforced, "missing": jail.missing})
     zygote.serve(jail)
 
 

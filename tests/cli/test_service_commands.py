@@ -90,6 +90,22 @@ def test_deploying_creates_and_then_updates(engine: Shell, name: str, code: Path
     assert json.loads(engine("invoke", name, "1").stdout) == [1, "a=b"]
 
 
+def test_provisioned_concurrency_is_deployed_shown_and_taken_away(engine: Shell, name: str, code: Path) -> None:
+    engine("deploy", name, code, "--alias", "live", "--provisioned", 2)
+    (told,) = engine.json("ls", name)["provisioned"]
+    assert (told["function_arn"].endswith(f"{name}:live"), told["requested_provisioned_concurrent_executions"]) == (
+        True,
+        2,
+    )
+    while "READY" not in (shown := engine("ls", name).stdout):
+        assert "IN_PROGRESS" in shown
+    assert engine.json("invoke", name, "--qualifier", "live")["start"] == "provisioned"
+    assert "provisioned GB-seconds" in engine("bill").stdout and "provisioned" in engine("stats").stdout
+    engine("deploy", name, code, "--alias", "live", "--provisioned", 0)
+    assert engine.json("ls", name)["provisioned"] == []
+    assert "--publish or --alias" in engine("deploy", name, code, "--provisioned", 1, status=2).stderr
+
+
 def test_what_a_function_reaches_and_how_it_starts_are_deployed_and_stay(engine: Shell, name: str, code: Path) -> None:
     made = engine.json("deploy", name, code, "--network", "loopback", "--snap-start")
     assert (made["network"], made["snap_start"]) == ("loopback", True)

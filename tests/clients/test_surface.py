@@ -117,6 +117,26 @@ def test_what_a_function_reaches_and_how_it_starts_travel_both_ways(client: Face
         client.update_function_configuration(name, network="lan")
 
 
+def test_provisioned_concurrency_travels(client: Face, name: str, source: Path) -> None:
+    client.create_function(name, code=source, handler="app.handler", memory_mb=1769)
+    client.publish_version(name)
+    with pytest.raises(errors.ProvisionedConcurrencyConfigNotFoundException):
+        client.get_provisioned_concurrency_config(name, "1")
+    asked = client.put_provisioned_concurrency_config(name, "1", 1)
+    assert (asked.requested_provisioned_concurrent_executions, asked.function_arn[-2:]) == (1, ":1")
+    while client.get_provisioned_concurrency_config(name, "1").status != "READY":
+        assert client.ping() == "pong"
+    assert client.invoke(name, 1, qualifier="1").start == "provisioned"
+    (told,) = client.list_provisioned_concurrency_configs(name)
+    assert (told.status, told.status_reason, told.available_provisioned_concurrent_executions) == ("READY", None, 1)
+    assert client.stats(name)["functions"][name]["versions"]["1"]["provisioned"]["invocations"] == 1
+    assert client.bill(by="version").total.provisioned_gb_seconds > 0
+    with pytest.raises(errors.InvalidParameterValueException, match="unpublished"):
+        client.put_provisioned_concurrency_config(name, "$LATEST", 1)
+    client.delete_provisioned_concurrency_config(name, "1")
+    assert client.list_provisioned_concurrency_configs(name) == []
+
+
 def test_versions_and_aliases(client: Face, name: str, source: Path) -> None:
     made = client.create_function(
         name, code=source, handler="app.handler", memory_mb=256, environment={"K": "V"}, description="d"

@@ -19,7 +19,7 @@ GIB = 1 << 30
 HELLO = Source("hello", "$LATEST", "x86_64", 128, 512, "us-east-1")
 RESIZE = Source("resize", "1", "arm64", 1_024, 1_536, "us-east-1")
 NUMBERS = count(1)
-COLD, WARM = 0, 1
+COLD, WARM, PROVISIONED = 0, 1, 2
 OK, ERROR, TIMEOUT, EXIT, OOM = range(5)
 
 

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keeping import COLD, GIB, HELLO, RESIZE, at, kept, ledger, line, put, requests
+from keeping import COLD, GIB, HELLO, PROVISIONED, RESIZE, at, kept, ledger, line, put, requests
 
 from engine._ext.journal import CHUNK_RECORDS, Tally, checksum
 from engine.records import segments
@@ -75,12 +75,14 @@ def test_a_tally_counts_as_a_dictionary_does(lines: list[Line]) -> None:
     for each in lines:
         use = expected.setdefault((each.source, each.ended_ns // segments.NS_PER_DAY), Use())
         outcomes = [each.outcome == number for number in range(1, 5)]
-        use.add(Use(1, *outcomes, each.start == COLD, each.billed_ms, 0, 0, each.init_ns))
+        ahead = each.start == PROVISIONED
+        counts = each.start == COLD, each.billed_ms, 0, 0, each.init_ns, ahead, each.billed_ms * ahead
+        use.add(Use(1, *outcomes, *counts))
     tally = Tally()
     tally.add(b"".join(RECORD.pack(*each) for each in lines))
     found = {
-        (source, day): Use(sum(outcomes), *outcomes[1:], colds, billed_ms, 0, 0, init_ns)
-        for source, day, outcomes, colds, billed_ms, init_ns in tally.drain()
+        (source, day): Use(sum(outcomes), *outcomes[1:], colds, billed_ms, 0, 0, *rest)
+        for source, day, outcomes, colds, billed_ms, *rest in tally.drain()
     }
     assert found == expected
     assert (tally.count, tally.drain()) == (0, [])

@@ -295,7 +295,7 @@ def test_the_peak_can_be_read_from_its_descriptor(mechanism: Mechanism, tenant: 
     cell = mechanism.open_cell(LIMITS)
     modest = tenant(cell, "held = b'x' * (24 << 20); say('held'); wait()")
     assert modest.line() == "held"
-    peak_bytes = int(os.pread(cell.peak_fd(), 32, 0))
+    peak_bytes = int(os.pread(cell.gauges().peak_fd, 32, 0))
     assert 24 << 20 <= peak_bytes < LIMITS.memory_mb << 20
     assert cell.memory_peak_mb() == -(-peak_bytes // (1 << 20))
     cell.release()
@@ -341,7 +341,7 @@ def test_freezing_where_it_is_not_enforced_stops_nothing_and_says_so(tenant: Sta
         cell = mechanism.open_cell(LIMITS)
         cell.freeze()
         assert tenant(cell, "say('runs'); wait()").line() == "runs"
-        assert (cell.frozen(), cell.tasks(), cell.peak_fd(), cell.directory_fd()) == (False, None, -1, None)
+        assert (cell.frozen(), cell.tasks(), cell.gauges().peak_fd, cell.directory_fd()) == (False, None, -1, None)
         mechanism.close()
 
 

@@ -36,6 +36,7 @@ NEW = {
     "cpu.stat": "usage_usec 0\nnr_throttled 0\n",
 }
 OURS = f"invocation-engine-{os.getpid()}-0"
+LEAF = f"invocation-engine-{os.getpid()}-leaf"
 
 
 class FakeKernel(ControlFiles):
@@ -81,6 +82,9 @@ class FakeKernel(ControlFiles):
         assert os.fstat(descriptor).st_ino == file.stat().st_ino
         self.write(file, value)
 
+    def _handed_on(self, directory: Path) -> list[str]:
+        return (directory / "cgroup.subtree_control").read_text().split()
+
     def _pids(self, directory: Path) -> list[str]:
         return (directory / "cgroup.procs").read_text().split()
 
@@ -94,6 +98,9 @@ class FakeKernel(ControlFiles):
     def _switch(self, file: Path, value: str) -> None:
         if self._pids(file.parent) and file.parent != self.mount:
             raise OSError(errno.EBUSY, "has processes")
+        below = {word for child in file.parent.iterdir() if child.is_dir() for word in self._handed_on(child)}
+        if below & {change[1:] for change in value.split() if change[0] == "-"}:
+            raise OSError(errno.EBUSY, "handed on further down")
         on = dict.fromkeys(file.read_text().split())
         for change in value.split():
             on.pop(change[1:], None)
@@ -128,7 +135,7 @@ def test_alone_in_its_cgroup_it_moves_itself_to_a_leaf_and_hands_controllers_on(
     kernel: FakeKernel, opened: Cgroup2
 ) -> None:
     assert kernel.written == [
-        (f"engine.scope/{OURS}/engine/cgroup.procs", str(os.getpid())),
+        (f"engine.scope/{LEAF}/cgroup.procs", str(os.getpid())),
         ("engine.scope/cgroup.subtree_control", "+memory +cpu +pids"),
         (f"engine.scope/{OURS}/cgroup.subtree_control", "+memory +cpu +pids"),
     ]
@@ -143,6 +150,23 @@ def test_closing_undoes_everything(kernel: FakeKernel, scope: Path) -> None:
     mechanism.open_cell(Limits(128, 0.5, 16))
     mechanism.close()
     mechanism.close()
+    assert snapshot(kernel.mount) == before
+
+
+@pytest.mark.parametrize("first_leaves", [0, 1])
+def test_a_second_engine_sits_beside_the_first_and_the_last_to_leave_undoes_everything(
+    kernel: FakeKernel, scope: Path, first_leaves: int
+) -> None:
+    before = snapshot(kernel.mount)
+    engines = [Cgroup2(kernel, OwnCgroups({}, scope, kernel.mount))]
+    engines.append(Cgroup2(kernel, OwnCgroups({}, scope / LEAF, kernel.mount)))
+    for engine in engines:
+        engine.open_cell(Limits(128, None, 16))
+    assert (scope / f"invocation-engine-{os.getpid()}-1" / "cell-0").is_dir()
+    engines.pop(first_leaves).close()
+    assert (scope / LEAF / "cgroup.procs").read_text() == str(os.getpid())
+    engines[0].prepare(1)
+    engines[0].close()
     assert snapshot(kernel.mount) == before
 
 
@@ -182,7 +206,7 @@ def test_counters_are_read_from_the_cells_files(opened: Cgroup2, scope: Path) ->
     assert (cell.oom_kills(), cell.memory_peak_mb(), cell.throttled()) == (2, 96, 4)
     (directory / "pids.current").write_text("7\n")
     assert cell.tasks() == 7
-    assert os.pread(cell.peak_fd(), 32, 0) == b"99614721\n"
+    assert os.pread(cell.gauges().peak_fd, 32, 0) == b"99614721\n"
     opened.close()
 
 
@@ -194,7 +218,7 @@ def test_an_older_kernel_has_no_peak_and_one_older_still_does_not_freeze(kernel:
     assert "does not offer" in mechanism.why["freeze"]
     cell = mechanism.open_cell(Limits(128, None, 16))
     cell.freeze()
-    assert (cell.memory_peak_mb(), cell.peak_fd(), cell.frozen()) == (None, -1, False)
+    assert (cell.memory_peak_mb(), cell.gauges().peak_fd, cell.frozen()) == (None, -1, False)
     mechanism.close()
 
 

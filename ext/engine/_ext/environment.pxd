@@ -1,6 +1,6 @@
 # The core's private record of one worker process, and a thread's place to wait.
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from engine._ext.result cimport InvokeResult
 
 cdef class Waiter:
@@ -16,7 +16,13 @@ cdef class Environment:
     cdef readonly int serial
     cdef readonly str stream
     cdef public object state, cell
-    cdef public int pid, pidfd, log_fd
+    cdef public int pid, log_fd
+    cdef int freezer_fd, tasks_fd, peak_fd      # its cell's: see Gauges in sandbox/contract.py
+    cdef bytes freeze_word, thaw_word
+    cdef bint company           # other threads or processes were in there when it was last idle
+    cdef uint64_t counted       # invocations served when they were last counted
+    cdef uint64_t peak_read_ns
+    cdef uint32_t base_kb       # memory that it shares with the zygote, which no cell is charged for
     cdef public uint8_t start_code
     cdef public bint late       # runs its init inside its first invocation, after an init that failed
     cdef public uint64_t served, spawned_ns, init_ns, used_ns
@@ -26,4 +32,7 @@ cdef class Environment:
     cdef bytearray log_text
 
 cdef uint64_t drain_pipe(Environment env, uint64_t* counter_ptr, uint64_t upto, uint64_t limit) except *
+cdef int64_t read_number(int fd) noexcept nogil
+cdef bint write_word(int fd, bytes word) noexcept
+cdef uint32_t peak_kb(Environment env, uint64_t now_ns, uint32_t told_kb) noexcept
 cdef bytes cut_text(Environment env, uint64_t upto, uint64_t* dropped_ptr)

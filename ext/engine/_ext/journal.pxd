@@ -32,7 +32,7 @@ cdef enum:
 cdef struct sum_t:
     uint32_t source, day    # days since 1970, UTC
     uint64_t outcomes[OUTCOMES_COUNT]
-    uint64_t colds, billed_ms, init_ns
+    uint64_t colds, billed_ms, init_ns, provisioned, provisioned_ms
 
 
 cdef class Tally:

@@ -1,7 +1,7 @@
 # One function version as the core sees it: its region, the private table of what is outstanding, its environments.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from engine._ext.layout cimport ENVS, SLOTS
+from engine._ext.layout cimport ENV_WORDS, ENVS, SLOTS
 from engine._ext.environment cimport Environment
 from engine._ext.journal cimport Journal
 from engine._ext.linux cimport Mapping
@@ -50,6 +50,8 @@ cdef class Lane:
     cdef uint16_t free_slots[SLOTS]
     cdef int free_count, used_top
     cdef uint64_t spilled_bytes
+    cdef uint64_t frozen[ENV_WORDS]     # environments that are stopped: see waking.pxd
+    cdef int frozen_count
 
     cdef int spill(self, int index, const char* payload_ptr, Py_ssize_t length, bytes extra) except -1
     cdef int enter(self, const uint8_t* request_id, const char* payload_ptr, Py_ssize_t length, bytes extra,

@@ -38,12 +38,16 @@ cdef class Ledger:
 cdef class Meter:
     cdef readonly Ledger ledger
     cdef readonly Histogram durations, inits, waits
-    cdef readonly uint64_t invocations, errors, timeouts, colds, billed_ms
+    cdef readonly uint64_t invocations, errors, timeouts, billed_ms
+    cdef uint64_t starts[4]             # by the codes of result.pxd
     cdef public uint64_t throttles
     cdef readonly int serials       # environments ever, over all lanes of this version
 
 
 cdef class Quota:
     cdef public int limit
-    cdef readonly int used
+    cdef readonly int used, borrowed
     cdef readonly str reason
+    cdef readonly Quota beyond          # where what is over `limit` counts too, and must find room
+    cdef bint borrow(self) noexcept
+    cdef void give_back(self) noexcept

@@ -1,0 +1,275 @@
+"""F1: /tmp of the size that a function asks for: ext4 in a sparse file, so that it is no memory of the function's.
+
+What a tmpfs holds is charged to the memory cell for good; of a file on disk only the page cache is, and that can be
+written back and dropped. Each image is used once and then given back to the disk: the next tenant gets a fresh copy of
+one formatted image per size. No image has a name and each device unbinds itself (loop.py), so a killed engine leaves
+nothing behind: the space is free when the last environment is gone.
+
+A pool belongs to one thread at a time.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, Protocol
+
+from engine._ext import mounts
+from engine.errors import EngineError
+
+from .contract import CELLS_MAX, MB, MechanismUnavailableError
+from .loop import CONTROL, bound
+
+STOCK_MAX: Final = 64  # mounted ahead of need, all sizes together; past it the oldest of other sizes goes
+SIZES_MAX: Final = 64  # formatted images kept; past it the one made first goes
+SIZE_MB_MIN, SIZE_MB_MAX = 4, 10_240  # the second is Lambda's own; below the first there are too few inodes
+
+_BLOCK: Final = 4_096
+_FORMAT: Final = (
+    *("-q", "-F", "-m", "0", "-b", str(_BLOCK), "-O", "^has_journal,^resize_inode,^metadata_csum"),
+    *("-E", "lazy_itable_init=1,nodiscard,root_owner=0:0"),
+)
+_FORMAT_WITHIN_S: Final = 30
+_ROUNDS: Final = 8
+_SLACK: Final = 256  # blocks that an image may have over what was asked
+_SUPERBLOCK_AT: Final = 1_024
+_SYSTEM_PATH: Final = "/usr/sbin:/sbin:/usr/bin:/bin"
+_IN_MEMORY: Final = ("tmpfs", "ramfs", "devtmpfs")
+
+
+class ScratchUnavailableError(MechanismUnavailableError):
+    """No image can be made or mounted here; the message is the reason."""
+
+
+class Scratch(Protocol):
+    """One mounted folder, its root 1777, without setuid programs and devices."""
+
+    @property
+    def mount_fd(self) -> int:
+        """The detached mount, for `mounts.attach` in the environment's mount namespace; -1 after `release`."""
+
+    def release(self) -> None:
+        """Let go of it: it ends with the last process that has it mounted. Idempotent.
+
+        Whoever is last waits until what is in the page cache is written back, a millisecond or, for hundreds of MB,
+        some tenths of a second: release it while the environment still has it.
+        """
+
+
+class ScratchPool(Protocol):
+    def prepare(self, size_mb: int, count: int) -> None:
+        """Mount up to `count` of this size ahead of need."""
+
+    def take(self, size_mb: int) -> Scratch:
+        """One that nobody has used. ScratchUnavailableError; EngineError at `CELLS_MAX` or after `close`."""
+
+    def close(self) -> None:
+        """Let go of all of them, those out included. Idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScratchStatistics:
+    in_stock: int
+    out: int
+    made: int
+    formatted: int
+
+
+class LoopScratch:
+    """An image on a loop device. Its file has no name; the kernel frees it after the last unmount."""
+
+    def __init__(self, mount_fd: int, on_release: Callable[[LoopScratch], None]) -> None:
+        self.mount_fd = mount_fd
+        self._on_release = on_release
+
+    def release(self) -> None:
+        if self.mount_fd >= 0:
+            os.close(self.mount_fd)
+            self.mount_fd = -1
+        self._on_release(self)
+
+
+class LoopScratchPool:
+    """Images in `folder`, which must be on a disk. Formatted once per size, then copied."""
+
+    def __init__(self, folder: Path) -> None:
+        """ScratchUnavailableError where it is clear at once that nothing can be mounted."""
+        self._folder = folder
+        self._mkfs = _mkfs_for(folder)
+        self._pristine: dict[int, IO[bytes]] = {}
+        self._stock: list[tuple[int, LoopScratch]] = []  # by age
+        self._out: set[LoopScratch] = set()
+        self._made = self._formatted = 0
+        self._closed = False
+
+    def prepare(self, size_mb: int, count: int) -> None:
+        """Mount up to `count` of this size ahead of need, at most `STOCK_MAX`."""
+        self._refuse_when_closed()
+        missing = min(count, STOCK_MAX) - sum(size == size_mb for size, _ in self._stock)
+        for _ in range(missing):
+            scratch = self._make(size_mb)
+            if len(self._stock) >= STOCK_MAX:
+                self._unstock(lambda size: size != size_mb).release()
+            self._stock.append((size_mb, scratch))
+
+    def take(self, size_mb: int) -> LoopScratch:
+        self._refuse_when_closed()
+        if len(self._out) >= CELLS_MAX:
+            raise EngineError(f"{CELLS_MAX} scratch folders are out: release one before taking another")
+        in_stock = any(size == size_mb for size, _ in self._stock)
+        scratch = self._unstock(lambda size: size == size_mb) if in_stock else self._make(size_mb)
+        self._out.add(scratch)
+        return scratch
+
+    def statistics(self) -> ScratchStatistics:
+        return ScratchStatistics(len(self._stock), len(self._out), self._made, self._formatted)
+
+    def close(self) -> None:
+        self._closed = True
+        for scratch in [*self._out, *(scratch for _, scratch in self._stock)]:
+            scratch.release()
+        self._stock.clear()
+        for image in self._pristine.values():
+            image.close()
+        self._pristine.clear()
+
+    def _unstock(self, wanted: Callable[[int], bool]) -> LoopScratch:
+        """The oldest of a wanted size; there is one."""
+        index = next(index for index, (size, _) in enumerate(self._stock) if wanted(size))
+        return self._stock.pop(index)[1]
+
+    def _make(self, size_mb: int) -> LoopScratch:
+        if not SIZE_MB_MIN <= size_mb <= SIZE_MB_MAX:
+            raise ValueError(f"size_mb={size_mb}: give {SIZE_MB_MIN} to {SIZE_MB_MAX}")
+        free_mb = shutil.disk_usage(self._folder).free // MB
+        if free_mb < size_mb:
+            raise ScratchUnavailableError(f"{self._folder} has {free_mb} MB free, fewer than the {size_mb} asked for")
+        try:
+            scratch = LoopScratch(self._mount(size_mb), self._out.discard)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise ScratchUnavailableError(f"cannot make a scratch folder of {size_mb} MB: {_said(error)}") from error
+        self._made += 1
+        return scratch
+
+    def _mount(self, size_mb: int) -> int:
+        with tempfile.TemporaryFile(dir=self._folder, buffering=0) as image:
+            _copy_sparse(self._formatted_image(size_mb).fileno(), image.fileno())
+            with bound(image.fileno()) as device:
+                options: dict[str, str | None] = {"source": device, "noinit_itable": None}
+                mount_fd = mounts.filesystem_mount("ext4", options, mounts.NOSUID | mounts.NODEV | mounts.NOATIME)
+        try:
+            _open_to_all(mount_fd)
+        except BaseException:
+            os.close(mount_fd)
+            raise
+        return mount_fd
+
+    def _formatted_image(self, size_mb: int) -> IO[bytes]:
+        if size_mb not in self._pristine:
+            if len(self._pristine) >= SIZES_MAX:
+                self._pristine.pop(next(iter(self._pristine))).close()
+            image = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115  # open as long as the pool
+            try:
+                _format(self._mkfs, image.fileno(), size_mb)
+            except BaseException:
+                image.close()
+                raise
+            self._pristine[size_mb] = image
+            self._formatted += 1
+        return self._pristine[size_mb]
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise EngineError("this pool of scratch folders was closed: open another")
+
+
+def _mkfs_for(folder: Path) -> str:
+    """The formatting program; ScratchUnavailableError says what is missing."""
+    if os.geteuid() != 0:
+        raise ScratchUnavailableError(f"mounting an image needs root, and this is user {os.geteuid()}")
+    if not os.path.exists(CONTROL):
+        raise ScratchUnavailableError(f"there is no {CONTROL}: load the loop module, or give the container that device")
+    program = shutil.which("mkfs.ext4", path=_SYSTEM_PATH)
+    if program is None:
+        raise ScratchUnavailableError(f"there is no mkfs.ext4 in {_SYSTEM_PATH}: install e2fsprogs")
+    kind = _file_system_of(folder)
+    if kind in _IN_MEMORY:
+        raise ScratchUnavailableError(f"{folder} is on {kind}, which is memory: give a folder on a disk")
+    return program
+
+
+def _file_system_of(folder: Path) -> str:
+    """The type of the file system that a folder is on; empty when it is not listed (btrfs numbers its parts anew)."""
+    device = os.stat(folder).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        if before.split()[2] == wanted:
+            return after.split()[0]
+    return ""
+
+
+def _format(mkfs: str, image: int, size_mb: int) -> None:
+    """An empty file system with room for `size_mb` of a user's data, at most a MB more. OSError, CalledProcessError.
+
+    What the file system takes for itself depends on its size, so the size is approached.
+    """
+    wanted = size_mb * MB // _BLOCK
+    blocks = wanted + wanted // 24 + _SLACK
+    for _ in range(_ROUNDS):
+        os.ftruncate(image, 0)
+        os.ftruncate(image, blocks * _BLOCK)
+        command = [mkfs, *_FORMAT, f"/proc/self/fd/{image}"]
+        subprocess.run(command, pass_fds=[image], capture_output=True, check=True, timeout=_FORMAT_WITHIN_S)
+        over = _room(image) - wanted
+        if 0 <= over <= _SLACK:
+            return
+        blocks -= over - _SLACK // 2
+    raise OSError(errno.ENOSPC, f"no image size was found that leaves {size_mb} MB to its user")
+
+
+def _room(image: int) -> int:
+    """Blocks that a user may fill: the free ones less what ext4 keeps for itself, a fiftieth but 4,096 at most."""
+    superblock = os.pread(image, 16, _SUPERBLOCK_AT)
+    _, blocks, _, free = struct.unpack("<4I", superblock)
+    return int(free - min(blocks // 50, 4_096))
+
+
+def _copy_sparse(source: int, target: int) -> None:
+    """The same bytes, and holes where the source has holes."""
+    length = os.fstat(source).st_size
+    os.ftruncate(target, length)
+    at = 0
+    while at < length:
+        try:
+            at = os.lseek(source, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # only a hole is left
+                return
+            raise
+        end = os.lseek(source, at, os.SEEK_HOLE)
+        while at < end:
+            at += os.copy_file_range(source, target, end - at, at, at) or end
+
+
+def _open_to_all(mount_fd: int) -> None:
+    """What /tmp is like on a new host: empty, and writable by all."""
+    root = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount_fd)
+    try:
+        os.rmdir("lost+found", dir_fd=root)
+        os.fchmod(root, 0o1777)
+    finally:
+        os.close(root)
+
+
+def _said(error: OSError | subprocess.SubprocessError) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"mkfs.ext4 ended with {error.returncode}: {error.stderr.decode(errors='replace').strip()}"
+    return str(error)

@@ -1,0 +1,235 @@
+"""Policies in a real engine: environments that are let go, started ahead of need, and make room for each other."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from doors import ONE_VCPU_MB, Door, Function, Gate, watched
+
+from engine import errors
+
+Open = Callable[..., Door]
+Deploy = Callable[..., Function]
+Keeps = Callable[[Door], Any]
+
+HISTOGRAM = {"keep_alive_policy": "histogram", "keep_alive_s": 86_400.0}
+PERIOD_MINUTES = 10  # expected from the 9th minute, till the 12th
+
+
+def learned(door: Door, function: Function, house: Any) -> None:
+    """Invoked six times, once every ten minutes, and let go again."""
+    for number in range(6):
+        if number:
+            house.put_forward(PERIOD_MINUTES)
+        function()
+    with watched(*function.pids()) as wait_gone:
+        house.keep()
+        wait_gone()
+    house.keep_until(lambda: function.stats()["environments"] == {"ready": 0, "starting": 0})
+
+
+def test_a_function_that_is_invoked_periodically_is_let_go_and_started_ahead_of_need(
+    open_door: Open, deploy: Deploy, house: Keeps
+) -> None:
+    door = open_door(**HISTOGRAM)
+    kept, function = house(door), deploy(door, "periodic")
+    learned(door, function, kept)
+    kept.put_forward(PERIOD_MINUTES - 2)
+    kept.keep()
+    assert function.stats()["prewarms"] == {"started": 0, "used": 0}
+    kept.put_forward(1.5)
+    kept.keep_until(lambda: function.stats()["environments"]["ready"] == 1)
+    assert function.stats()["prewarms"] == {"started": 1, "used": 0}
+    result = function()
+    assert (result.start, result.init_ms) == ("warm", None)
+    assert result.json() != function.results[0].json()
+    stats = function.stats()
+    assert (stats["prewarms"], stats["cold_starts"]) == ({"started": 1, "used": 1}, 1)
+    assert "Init Duration" not in "".join(function.log(result))
+
+
+def test_what_was_started_ahead_of_need_in_vain_goes_and_is_not_started_again(
+    open_door: Open, deploy: Deploy, house: Keeps
+) -> None:
+    door = open_door(**HISTOGRAM)
+    kept, function = house(door), deploy(door, "periodic")
+    learned(door, function, kept)
+    kept.put_forward(PERIOD_MINUTES)
+    kept.keep_until(lambda: function.stats()["environments"]["ready"] == 1)
+    with watched(*function.pids()) as wait_gone:
+        kept.put_forward(3)
+        kept.keep()
+        wait_gone()
+    kept.keep()
+    assert function.stats()["prewarms"] == {"started": 1, "used": 0}
+    assert function().start == "cold"
+
+
+def test_what_was_started_ahead_of_need_and_died_is_not_started_again(
+    open_door: Open, deploy: Deploy, house: Keeps
+) -> None:
+    door = open_door(**HISTOGRAM)
+    kept, function = house(door), deploy(door, "periodic")
+    learned(door, function, kept)
+    kept.put_forward(PERIOD_MINUTES)
+    kept.keep_until(lambda: function.stats()["environments"]["ready"] == 1)
+    for pid in function.pids():
+        os.kill(pid, signal.SIGKILL)
+    kept.keep_until(lambda: function.stats()["environments"]["ready"] == 0)
+    kept.keep()
+    assert function.stats()["prewarms"] == {"started": 1, "used": 0}
+
+
+def test_a_functions_uses_count_until_it_goes_for_good(open_door: Open, deploy: Deploy, house: Keeps) -> None:
+    """Greedy-dual would otherwise evict first what was started ahead of need."""
+    door = open_door(**HISTOGRAM)
+    kept, function = house(door), deploy(door, "periodic")
+    learned(door, function, kept)
+    activity = kept.upkeep._kept["periodic", "$LATEST"].activity
+    assert activity.frequency == 6
+    kept.put_forward(PERIOD_MINUTES)
+    kept.keep_until(lambda: function.stats()["environments"]["ready"] == 1)
+    assert activity.frequency == 6
+    kept.put_forward(3)
+    kept.keep()
+    assert activity.frequency == 0
+
+
+def test_what_runs_on_old_code_is_not_taken_for_arrivals(
+    open_door: Open, deploy: Deploy, house: Keeps, gate: Gate
+) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        door = open_door(**HISTOGRAM)
+        kept, function = house(door), deploy(door, "waits", "waits")
+        call = threads.submit(function, {"gate": gate.path})
+        gate.wait_entered()
+        door.update_function_configuration("waits", handler="handlers.tells_its_pid")
+        function()
+        for _ in range(10):
+            kept.look()
+        gate.open()
+        assert call.result().function_error is None
+        kept.look()
+    assert kept.upkeep._kept["waits", "$LATEST"].activity.frequency <= 3
+
+
+@pytest.mark.parametrize("why", ["memory is short", "the budget is used up", "reserved concurrency is 0"])
+def test_nothing_is_started_ahead_of_need_where_it_must_not(
+    open_door: Open, deploy: Deploy, house: Keeps, why: str
+) -> None:
+    door = open_door(**HISTOGRAM, memory_budget_mb=ONE_VCPU_MB if "budget" in why else None)
+    kept, function = house(door), deploy(door, "periodic")
+    learned(door, function, kept)
+    if "budget" in why:
+        deploy(door, "other")()
+    elif "concurrency" in why:
+        door.put_function_concurrency("periodic", 0)
+    kept.memory.short = "short" in why
+    kept.put_forward(PERIOD_MINUTES)
+    kept.keep()
+    assert function.stats()["prewarms"] == {"started": 0, "used": 0}
+    assert function.stats()["environments"] == {"ready": 0, "starting": 0}
+
+
+def test_what_was_learned_outlives_an_update_and_goes_with_the_function(
+    open_door: Open, deploy: Deploy, house: Keeps
+) -> None:
+    door = open_door(**HISTOGRAM)
+    kept, function = house(door), deploy(door, "periodic")
+    learned(door, function, kept)
+    door.update_function_configuration("periodic", description="changed")
+    function()
+    with watched(*function.pids()) as wait_gone:
+        kept.keep()
+        wait_gone()
+    door.delete_function("periodic")
+    assert (kept.upkeep._kept, kept.upkeep._keep_alive._known) == ({}, {})
+
+
+def test_while_too_little_is_known_keep_alive_s_holds(open_door: Open, deploy: Deploy) -> None:
+    function = deploy(open_door(keep_alive_policy="histogram", keep_alive_s=0.05), "seldom")
+    function()
+    with watched(*function.pids()) as wait_gone:
+        wait_gone()
+    assert function().start == "cold"
+
+
+@pytest.mark.parametrize(("eviction", "goes"), [("greedy-dual", "cheap"), ("least-recently-used", "dear")])
+def test_when_memory_is_short_the_order_says_who_makes_room(
+    open_door: Open, deploy: Deploy, house: Keeps, eviction: str, goes: str
+) -> None:
+    door = open_door(eviction=eviction)
+    kept = house(door)
+    functions = {name: deploy(door, name) for name in ("dear", "cheap", "newcomer")}
+    for name, cold_ms in (("dear", 2_000), ("cheap", 2)):
+        functions[name]()
+        next(pool for pool in kept.pools() if pool.lane.name == name).lane.cold_ns = cold_ms * 1e6
+    stays = "cheap" if goes == "dear" else "dear"
+    with watched(*functions[goes].pids()) as wait_gone:
+        kept.memory.short = True
+        assert functions["newcomer"]().start == "cold"
+        wait_gone()
+        assert kept.upkeep._kept[goes, "$LATEST"].activity.frequency == 0
+        kept.memory.short = False
+    assert functions[stays]().start == "warm"
+    assert functions[goes]().start == "cold"
+    assert door.stats()["evictions"] == 1
+
+
+def test_a_budget_is_kept_by_making_room(open_door: Open, deploy: Deploy) -> None:
+    door = open_door(memory_budget_mb=2 * ONE_VCPU_MB)
+    functions = [deploy(door, name) for name in ("first", "second", "third", "fourth")]
+    for function in functions:
+        assert function().start == "cold"
+        assert door.stats()["environments_memory_mb"] <= 2 * ONE_VCPU_MB
+    assert door.stats()["evictions"] == 2
+    assert functions[-1]().start == "warm"
+
+
+def test_at_the_budget_a_function_gets_no_second_environment(open_door: Open, deploy: Deploy, gate: Gate) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        door = open_door(memory_budget_mb=ONE_VCPU_MB, scaling="lambda")
+        function = deploy(door, "waits", "waits")
+        calls = [threads.submit(function, {"gate": gate.path})]
+        gate.wait_entered()
+        calls.append(threads.submit(function, {"gate": gate.path}))
+        gate.open()
+        gate.wait_entered()
+        gate.open()
+        assert calls[0].result().json() == calls[1].result().json()
+
+
+def test_nobody_waits_for_a_budget_that_others_hold_busy_and_it_is_kept_again_afterwards(
+    open_door: Open, deploy: Deploy, house: Keeps, gate: Gate
+) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        door = open_door(memory_budget_mb=ONE_VCPU_MB)
+        kept, busy, other = house(door), deploy(door, "waits", "waits"), deploy(door, "other")
+        call = threads.submit(busy, {"gate": gate.path})
+        gate.wait_entered()
+        assert other().start == "cold"
+        gate.open()
+        assert call.result().function_error is None
+    kept.keep_until(lambda: door.stats()["environments_memory_mb"] <= ONE_VCPU_MB)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        ("keep_alive_policy", "clever", "choose one of 'fixed', 'histogram'"),
+        ("eviction", "random", "choose one of 'least-recently-used', 'greedy-dual'"),
+        ("memory_budget_mb", 127, "give at least 128"),
+        ("keep_alive_s", float("inf"), "between 0 and 31,536,000"),
+        ("keep_alive_s", -1, "between 0 and 31,536,000"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused_with_its_value(
+    open_door: Open, setting: str, value: object, says: str
+) -> None:
+    with pytest.raises(errors.InvalidParameterValueException, match=rf"{setting}={value!r}: .*{says}"):
+        open_door(**{setting: value})
