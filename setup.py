@@ -12,7 +12,12 @@ FLAGS = ["-O1", "-g", "-UNDEBUG"] if DEBUG else ["-O3", "-g0"]
 setup(
     ext_modules=cythonize(
         [
-            Extension(f"engine._ext.{source.stem}", [str(source)], extra_compile_args=["-std=gnu11", *FLAGS])
+            Extension(
+                f"engine._ext.{source.stem}",
+                [str(source)],
+                extra_compile_args=["-std=gnu11", *FLAGS],
+                depends=[str(header) for header in sorted(Path("ext").rglob("*.h"))],
+            )
             for source in sorted(Path("ext").glob("*.pyx"))
         ],
         include_path=["ext"],

@@ -21,9 +21,7 @@ cdef extern from *:
     #include "engine/_ext/image_restore.h"
     #include "engine/_ext/image_libraries.h"
     #else
-    typedef struct { int unused; } identity_t;
-    typedef struct { uint64_t place, bytes, message_bytes; char message[1]; } leave_t;
-    typedef struct { uint64_t image_bytes, data_bytes; uint32_t pieces, files; } header_t;
+    typedef struct { uint64_t place, bytes, message_bytes; char message[MESSAGE_MAX]; } leave_t;
     static int identify(identity_t *to) { return -1; }
     static long capture_image(int fd, const char *own, const identity_t *by, failure_t *why) {
         return fail(why, ENOTSUP, "process images are made for x86-64 Linux only");

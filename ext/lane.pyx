@@ -281,16 +281,19 @@ cdef class Lane:
         result.queued_ns = claimed_ns - entry_ptr.published_ns
         result.outcome_code = outcome
         result.start_code = WARM
+        record_ptr.billed_start_ns = 0
         memcpy(result.raw_id, entry_ptr.request_id, 16)
         env.memory_kb = max(env.memory_kb, peak_kb(env, done_ns, memory_kb))
         if env.served == 0 or env.start_code == PROVISIONED:
             result.start_code = env.start_code
-            if env.start_code == COLD:
+            if env.start_code == COLD or env.start_code == SNAPSHOT:
                 result.init_ns = env.init_ns
+                record_ptr.billed_start_ns = env.billed_start_ns
         meter.starts[result.start_code] += 1
         env.served += 1
         result.max_memory_mb = min((<uint64_t>env.memory_kb + 1023) >> 10, <uint64_t>self.memory_mb)
-        result.billed_ms = max(<int64_t>((result.duration_ns + result.init_ns + 999999) // 1000000), <int64_t>1)
+        result.billed_ms = max(
+            <int64_t>((result.duration_ns + record_ptr.billed_start_ns + 999999) // 1000000), <int64_t>1)
         memcpy(record_ptr.request_id, entry_ptr.request_id, 16)
         record_ptr.published_ns = entry_ptr.published_ns
         record_ptr.claimed_ns = claimed_ns
@@ -365,6 +368,9 @@ cdef class Lane:
         env.used_ns = now_ns
         if not env.late:
             env.init_ns = max(end_ns - start_ns, <uint64_t>1)
+            if env.start_code == SNAPSHOT:  # what comes after the memory is in place
+                start_ns = min(max(record_ptr.restored_ns, start_ns), end_ns)
+            env.billed_start_ns = end_ns - start_ns
             self.meter.inits.add(env.init_ns)
         if record_ptr.init_state == INIT_OK:
             env.is_ready = True

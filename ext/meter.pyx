@@ -3,7 +3,7 @@
 from libc.math cimport ceil
 from libc.stdlib cimport calloc, free, realloc
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from engine._ext.result cimport COLD, PROVISIONED, WARM
+from engine._ext.result cimport COLD, PROVISIONED, SNAPSHOT, WARM
 
 
 cdef inline int bucket_of(uint64_t value) noexcept nogil:
@@ -110,13 +110,14 @@ cdef class Ledger:
 
     def row(self, uint64_t number) -> tuple:
         """(request_id bytes, published_ns, claimed_ns, done_ns, init_ns, billed_ms, memory_mb, max_memory_mb,
-        environment serial, start code, outcome code, error type). Raises IndexError for a record that is not held."""
+        environment serial, start code, outcome code, error type, billed_start_ns). Raises IndexError for a record that is not held."""
         cdef record_t* r
         if number >= self.appended or number < self.oldest:
             raise IndexError(f"record {number} is not held: {self.oldest} to {self.appended} are")
         r = &self.ring_ptr[number % self.capacity]
         return (PyBytes_FromStringAndSize(<char*>r.request_id, 16), r.published_ns, r.claimed_ns, r.done_ns, r.init_ns,
-                r.billed_ms, r.memory_mb, r.max_memory_mb, r.environment, r.start, r.outcome, self.types[r.type_index])
+                r.billed_ms, r.memory_mb, r.max_memory_mb, r.environment, r.start, r.outcome, self.types[r.type_index],
+                r.billed_start_ns)
 
 
 cdef class Meter:
@@ -135,6 +136,11 @@ cdef class Meter:
     @property
     def warms(self) -> int:
         return self.starts[WARM]
+
+    @property
+    def restored(self) -> int:
+        """Environments that began from a snapshot."""
+        return self.starts[SNAPSHOT]
 
     @property
     def provisioned(self) -> int:

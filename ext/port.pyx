@@ -116,13 +116,17 @@ cdef class Port:
         self.slot = -1
         self.gap_ns = HOT_GAP_NS
 
-    def init_ended(self, uint64_t start_ns, bint failed, str error_type="") -> None:
-        """Tell the core that init is over; the environment takes invocations from now on, or ends."""
+    def init_ended(self, uint64_t start_ns, bint failed, str error_type="", uint64_t restored_ns=0) -> None:
+        """Tell the core that init is over; the environment takes invocations from now on, or ends.
+
+        restored_ns: when the memory of a snapshot was in place, for a start from one.
+        """
         cdef env_t* record_ptr = env_at(self.mapping.base_ptr, self.index)
         cdef bytes name = error_type.encode("ascii", "replace")[:TYPE_MAX]
         memcpy(record_ptr.init_type, PyBytes_AS_STRING(name), len(name))
         record_ptr.init_type_len = <uint32_t>len(name)
         record_ptr.init_start_ns = start_ns
+        record_ptr.restored_ns = restored_ns
         record_ptr.init_end_ns = monotonic_ns()
         self.init_cpu_ns = process_cpu_ns() + awaited_cpu_ns()
         record_ptr.init_log_end = self.log_position()

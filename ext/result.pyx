@@ -106,7 +106,7 @@ cdef class InvokeResult:
 
     @property
     def init_ms(self) -> float | None:
-        """What starting the environment and the function's init code took; None for a warm start."""
+        """What starting the environment took: its init, or its restoration from a snapshot. None for a warm start."""
         return self.init_ns / 1e6 if self.init_ns else None
 
     @property

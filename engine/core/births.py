@@ -13,7 +13,7 @@ from typing import Any
 
 from .._ext.environment import Environment
 from ..errors import EngineError
-from ..sandbox.contract import Mechanism
+from ..sandbox.contract import Limits, Mechanism
 from .blanks import Blank, Demand
 from .pools import Pool
 from .quarters import Quarters
@@ -55,6 +55,7 @@ class Births:
         self._plan: dict[str, Any] | None = None
         self._epoll = select.epoll()
         self.facts = Facts({}, {})
+        self.on_new_zygote: Callable[[], None] = lambda: None
         self.zygote = ZygoteLink(self._on_reply)
 
     # --- opening ------------------------------------------------------------------------------------------------------
@@ -82,8 +83,11 @@ class Births:
         """Whether it was ordered and has not ended."""
         return environment in self._homes
 
-    def order(self, pool: Pool, environment: Environment) -> None:
-        """Give it a blank, at once if one is in stock. Raises OSError, EngineError at the host's bounds."""
+    def order(self, pool: Pool, environment: Environment, copied: tuple[int, ...] = ()) -> None:
+        """Give it a blank, at once if one is in stock. `copied`: the files of the snapshot that it is to begin from.
+
+        Raises OSError, EngineError at the host's bounds.
+        """
         self._demand.started(time.monotonic_ns())
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(write_fd, True)
@@ -94,7 +98,7 @@ class Births:
                 blank = self._stock.popleft() if self._stock else self._conceive()
                 environment.cell = blank.cell
                 try:
-                    self._give(blank, pool, environment, write_fd)
+                    self._give(blank, pool, environment, write_fd, copied)
                 except ConnectionError:  # it was killed in stock, and word of that is on its way
                     environment.cell = None
                     continue
@@ -102,16 +106,33 @@ class Births:
         finally:
             os.close(write_fd)
 
-    def _give(self, blank: Blank, pool: Pool, environment: Environment, log_fd: int) -> None:
-        self._quarters.lodge(pool)
-        fds = [pool.lane.region_fd, pool.lane.event_fd, log_fd]
-        blank.give(pool.order(environment), fds if pool.namespace_fd < 0 else [*fds, pool.namespace_fd])
-        blank.cell.set_limits(pool.limits())
-        blank.go()
-        blank.pool, blank.environment = pool, environment
+    def order_template(
+        self, pool: Pool, stream: str, fds: list[int], limits: Limits, on_ended: Callable[[int, str], None]
+    ) -> Blank:
+        """Have a blank make a snapshot; `on_ended(wait status, failure)` follows. Raises OSError, EngineError."""
+        while True:
+            blank = self._stock.popleft() if self._stock else self._conceive()
+            try:
+                self._hand_over(blank, pool, pool.template_order(stream), fds, limits)
+            except ConnectionError:
+                continue
+            blank.on_ended = on_ended
+            return blank
+
+    def _give(self, blank: Blank, pool: Pool, environment: Environment, log_fd: int, copied: tuple[int, ...]) -> None:
+        fds = [pool.lane.region_fd, pool.lane.event_fd, log_fd, *copied]
+        self._hand_over(blank, pool, pool.order(environment, "copy" if copied else "environment"), fds, pool.limits())
+        blank.environment = environment
         environment.pid = blank.own_pid
         environment.watch(blank.cell.gauges(), self.facts.memory_kb)
         self._homes[environment] = blank
+
+    def _hand_over(self, blank: Blank, pool: Pool, order: bytes, fds: list[int], limits: Limits) -> None:
+        self._quarters.lodge(pool)
+        blank.give(order, fds if pool.namespace_fd < 0 else [*fds, pool.namespace_fd])
+        blank.cell.set_limits(limits)
+        blank.go()
+        blank.pool = pool
 
     def _conceive(self) -> Blank:
         """Order one more blank from the zygote."""
@@ -214,6 +235,8 @@ class Births:
         pool, environment = blank.pool, blank.environment
         if pool is None or environment is None:
             _give_back(blank)
+            if blank.on_ended is not None:
+                blank.on_ended(KILLED if blank.status is None else blank.status, blank.failure)
             return
         del self._homes[environment]
         if blank.failure and not blank.killed:
@@ -237,6 +260,11 @@ class Births:
         """SIGKILL to it and all that it started; `on_ended` follows. Nothing for one that has ended."""
         blank = self._homes.get(environment)
         if blank is not None:
+            self.strike(blank)
+
+    def strike(self, blank: Blank) -> None:
+        """SIGKILL to a blank and all that it started. Nothing for one that has ended."""
+        if blank.key in self._by_key or blank in self._backlog:
             blank.killed = True
             self._strike(blank)
 
@@ -260,6 +288,7 @@ class Births:
         self.zygote.close()
         self.zygote = ZygoteLink(self._on_reply)
         self._greet()
+        self.on_new_zygote()
         self._barren += 1
         for blank in list(self._in_flight):  # forked or not, nobody will tell
             self._landed(blank)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from .._ext.environment import Environment
@@ -44,6 +45,7 @@ class Blank:
         self.failure = ""
         self.pool: Pool | None = None
         self.environment: Environment | None = None
+        self.on_ended: Callable[[int, str], None] | None = None  # of a template: (wait status, failure)
         self.killed = False
         self.socket, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.setblocking(False)

@@ -94,6 +94,7 @@ class Control:
             check_code=self._storage.check_code,
         )
         self.provisioned = ProvisionedConcurrency(self.catalog, self.dispatch, supervisor, after)
+        supervisor.snapshots.after = after
         self._charging = threading.Lock()
         self._charge()
         self._unused = Meter(0)  # what is counted of a version that was never invoked
@@ -175,7 +176,14 @@ class Control:
     def publish_version(self, name: str, description: str | None) -> Deployed:
         """Freeze `$LATEST`."""
         change = self.catalog.publish_version(name, description=description)
-        return lambda: self._deployed(change)
+
+        def finish() -> FunctionConfiguration:
+            published = self._deployed(change)
+            if published.starts_from_snapshot:
+                self._supervisor.prepare_snapshot(self.dispatch.lane(name, published.version))
+            return published
+
+        return finish
 
     def create_alias(self, name: str, alias: str, function_version: str, description: str) -> Callable[[], Alias]:
         """Name a version."""
@@ -271,9 +279,9 @@ class Control:
     def stats(self, name: str | None) -> dict[str, Any]:
         """Counts per function and version, and of the engine as a whole."""
         wanted = None if name is None else self.catalog.resolve(name).function_name
-        lanes = {
-            (pool.lane.name, pool.lane.version): pool.lane for pool in self._supervisor.pools if not pool.superseded
-        }
+        pools = {(pool.lane.name, pool.lane.version): pool for pool in self._supervisor.pools if not pool.superseded}
+        lanes = {key: pool.lane for key, pool in pools.items()}
+        snapshots = self._supervisor.snapshots
         functions: dict[str, Any] = {}
         upkeep = self._supervisor.upkeep
         for function in (
@@ -284,7 +292,11 @@ class Control:
                 key = function, configuration.version
                 meter, _ = self.dispatch.books.get(key, (self._unused, None))
                 versions["versions"][configuration.version] = version_statistics(
-                    meter, lanes.get(key), upkeep.prewarms(key), self.provisioned.statistics(*key)
+                    meter,
+                    lanes.get(key),
+                    upkeep.prewarms(key),
+                    self.provisioned.statistics(*key),
+                    snapshots.statistics(pools.get(key)),
                 )
         return {
             "functions": functions,

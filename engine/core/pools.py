@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from .._ext.environment import Environment
 from .._ext.lane import Lane
@@ -19,6 +19,7 @@ from .cpu_demand import CpuDemand
 PROCESSES_MAX = 1_024
 SOON_NS = INIT_TIMEOUT_S * 1_000_000_000  # whoever starts for longer is not what a caller should wait for
 PROVISIONED = STARTS.index("provisioned")
+SNAPSHOT = STARTS.index("snapshot")
 
 
 @dataclass(slots=True)
@@ -53,10 +54,9 @@ class Pool:
         """What one environment may use once its init is over; until then no CPU quota applies."""
         return Limits(self.configuration.memory_mb, None, PROCESSES_MAX)
 
-    def init_limit_s(self, environment: Environment) -> int:
-        """How long its init may take."""
-        if not is_provisioned(environment):
-            return INIT_TIMEOUT_S
+    @property
+    def init_ahead_limit_s(self) -> int:
+        """How long an init may take that nobody waits for."""
         return max(INIT_AHEAD_TIMEOUT_S, self.configuration.timeout_s)
 
     def starting_soon(self, now_ns: int) -> int:
@@ -67,16 +67,31 @@ class Pool:
         members = [each for each in self.lane.environments if each is not None and not each.is_ready]
         return starting - sum(is_provisioned(each) and now_ns - each.spawned_ns > SOON_NS for each in members)
 
-    def order(self, environment: Environment) -> bytes:
+    def order(self, environment: Environment, purpose: Literal["environment", "copy"]) -> bytes:
         """What a blank is told of the function it gets: JSON."""
-        configuration = self.configuration
         order = {
+            **self._order(purpose, environment.stream),
             "index": environment.index,
+            "late": environment.late,
+            "hooks": purpose == "environment" and self.configuration.starts_from_snapshot,
+        }
+        order["surroundings"]["initialization_type"] = self._initialization_type(environment)
+        return json.dumps(order).encode()
+
+    def template_order(self, stream: str) -> bytes:
+        """What a blank is told that is to make a snapshot: JSON."""
+        order = self._order("template", stream)
+        order["surroundings"]["initialization_type"] = "snap-start"
+        return json.dumps(order).encode()
+
+    def _order(self, purpose: str, stream: str) -> dict[str, Any]:
+        configuration = self.configuration
+        return {
+            "purpose": purpose,
             "timeout_ns": configuration.timeout_s * 1_000_000_000,
             "arn": configuration.function_arn,
-            "late": environment.late,
             "layers": [str(layer.root) for layer in configuration.layers],
-            "surroundings": self._surroundings(environment),
+            "surroundings": self._surroundings(stream),
             "room": {
                 "uid": self.uid,
                 "tmp_mb": configuration.ephemeral_storage_mb,
@@ -84,9 +99,13 @@ class Pool:
                 "has_namespace": self.namespace_fd >= 0,
             },
         }
-        return json.dumps(order).encode()
 
-    def _surroundings(self, environment: Environment) -> dict[str, Any]:
+    def _initialization_type(self, environment: Environment) -> str:
+        if is_provisioned(environment):
+            return "provisioned-concurrency"
+        return "snap-start" if environment.start_code == SNAPSHOT else "on-demand"
+
+    def _surroundings(self, stream: str) -> dict[str, Any]:
         """What the worker makes its environment variables and its import path from."""
         configuration = self.configuration
         return {
@@ -94,7 +113,7 @@ class Pool:
             "version": configuration.version,
             "memory_mb": configuration.memory_mb,
             "log_group": configuration.log_group,
-            "log_stream": environment.stream,
+            "log_stream": stream,
             "handler": configuration.handler,
             "region": configuration.region,
             "runtime": configuration.runtime,
@@ -102,7 +121,6 @@ class Pool:
             "runtime_dir": self.runtime_packages,
             "user": dict(configuration.environment),
             "credentials": self.credentials,
-            "initialization_type": "provisioned-concurrency" if is_provisioned(environment) else "on-demand",
         }
 
 

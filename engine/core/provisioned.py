@@ -49,7 +49,7 @@ class Allocation:
         self._setbacks = 0
         self._reason = ""
         meter = pool.lane.meter
-        self._elsewhere_before = meter.invocations - meter.provisioned
+        self._before = meter.invocations, meter.provisioned
         pool.on_environment = self._noticed
 
     def ask(self, requested: int) -> None:
@@ -85,13 +85,14 @@ class Allocation:
         ready = [environment for environment in self._members if environment.state is State.READY]
         in_use = sum(environment not in idle for environment in ready)
         meter = self.pool.lane.meter
+        invocations, here = meter.invocations - self._before[0], meter.provisioned - self._before[1]
         return {
             "requested": self.requested,
             "available": len(ready),
             "in_use": in_use,
-            "utilization": in_use / self.requested if self.requested else 0.0,
-            "invocations": meter.provisioned,
-            "spillover_invocations": meter.invocations - meter.provisioned - self._elsewhere_before,
+            "utilization": in_use / len(ready) if ready else 0.0,
+            "invocations": here,
+            "spillover_invocations": invocations - here,
         }
 
     def _surplus(self) -> list[Environment]:
@@ -188,7 +189,7 @@ class ProvisionedConcurrency:
     def _allocate(self, name: str, version: str, requested: int) -> None:
         try:
             pool = self._dispatch.pool(self._catalog.resolve(name, version))
-        except EngineError as error:
+        except (EngineError, OSError) as error:
             self._broken[name, version] = str(error)
             return
         self._broken.pop((name, version), None)

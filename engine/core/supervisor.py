@@ -17,7 +17,7 @@ from .._ext.lane import Lane
 from .._ext.result import uuid_text
 from .._ext.scheduler import Scheduler
 from ..clock import Clock, HostClock
-from ..config import ENVIRONMENTS_MAX
+from ..config import ENVIRONMENTS_MAX, INIT_TIMEOUT_S
 from ..errors import EngineError, ServiceException
 from ..records import report, streams
 from ..sandbox import choose
@@ -29,9 +29,10 @@ from .births import Births, release
 from .cpu_demand import INTERVAL_NS
 from .keep_alive.contract import Eviction, KeepAlive
 from .memory import HostMemory
-from .pools import PROVISIONED, Pool, is_provisioned
+from .pools import PROVISIONED, SNAPSHOT, Pool, is_provisioned
 from .quarters import Quarters
 from .scaling import LEAST_CPU_SHARE, Load, Scaling, environments_to_start
+from .snapshots import Snapshots
 from .upkeep import Hands, Upkeep
 
 SPAWN_RETRIES = 3
@@ -69,6 +70,8 @@ class Supervisor:
         self._pools: dict[Lane, Pool] = {}
         self._quarters = Quarters()
         self.births = Births(mechanism, self._quarters, on_ended=self._ended, on_failed=self._give_up)
+        self.snapshots = Snapshots(self.births, on_settled=self._snapshot_settled)
+        self.births.on_new_zygote = self.snapshots.forget_all
         self.deaths = 0
         self._ticks = 0
 
@@ -97,6 +100,7 @@ class Supervisor:
             self._scheduler.rest(pool.lane)
             del self._pools[pool.lane]
             pool.lane.close()
+            self.snapshots.forget(pool)
             self._quarters.leave(pool)
             if pool.on_gone is not None:
                 pool.on_gone()
@@ -163,11 +167,30 @@ class Supervisor:
         environment.state = State.STARTING
         pool.book.open_stream(environment.serial, stream)
         self._scheduler.rouse(pool.lane)
+        if not self.snapshots.must_wait(pool, environment):
+            self._order(pool, environment)
+        return environment
+
+    def prepare_snapshot(self, lane: Lane) -> None:
+        """Have the snapshot of a lane's version made before anybody needs it."""
+        self.snapshots.prepare(self._pools[lane])
+
+    def _order(self, pool: Pool, environment: Environment) -> None:
         try:
-            self.births.order(pool, environment)
+            self.births.order(pool, environment, self.snapshots.copy_for(pool, environment) or ())
         except (OSError, EngineError) as error:
             self._give_up(pool, environment, str(error))
-        return environment
+
+    def _snapshot_settled(self, pool: Pool, waiting: list[Environment]) -> None:
+        """Those that waited for a snapshot begin now: from it, or by their init."""
+        now_ns = time.monotonic_ns()
+        for environment in waiting:
+            environment.spawned_ns = now_ns
+            if environment.state is State.STARTING:
+                self._order(pool, environment)
+            else:
+                self._let_go(pool, environment)
+        self._forget_if_empty(pool)
 
     # --- what became of them ------------------------------------------------------------------------------------------
 
@@ -190,7 +213,9 @@ class Supervisor:
         repair.inspect(lane)  # before anyone is told: who calls again at once must not get into a forged region
         for index in lost:
             self._end_on_exit(pool, environment, index, status)
-        if not started and environment.state is not State.KILLING:
+        if not started and environment.start_code == SNAPSHOT:
+            self.snapshots.distrust(pool, "an environment that began from it ended at once: see its log")
+        elif not started and environment.state is not State.KILLING:
             self._note_init(pool, environment, "error", error_type)
         self._note_output(pool, environment)
         self._let_go(pool, environment)
@@ -298,6 +323,9 @@ class Supervisor:
     def kill(self, environment: Environment) -> None:
         """SIGKILL; word that it is gone does the rest."""
         environment.state = step(environment.state, Event.KILL)
+        waiting_in = self.snapshots.forsake(environment)
+        if waiting_in is not None:
+            self._later(self._let_go, waiting_in, environment)
         self.births.kill(environment)
 
     def retire(self, pool: Pool, environment: Environment) -> None:
@@ -368,8 +396,10 @@ class Supervisor:
             self.kill(environment)
 
     def _check_init(self, pool: Pool, environment: Environment, now_ns: int) -> None:
-        over = now_ns - environment.spawned_ns > pool.init_limit_s(environment) * 1_000_000_000
-        if over and environment.state is State.STARTING and not environment.init_seen:
+        limit_s = pool.init_ahead_limit_s if is_provisioned(environment) else INIT_TIMEOUT_S
+        over = now_ns - environment.spawned_ns > limit_s * 1_000_000_000
+        begun = self.births.knows(environment) and environment.state is State.STARTING
+        if over and begun and not environment.init_seen:
             self._note_init(pool, environment, "timeout", None)
             self.kill(environment)
 
@@ -396,6 +426,7 @@ class Supervisor:
     def close(self) -> None:
         """End every environment and the zygote, and give back all that they used."""
         self.births.close()
+        self.snapshots.close()
         for pool in self.pools:
             pool.lane.close()
         self._pools.clear()

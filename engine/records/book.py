@@ -152,9 +152,10 @@ class LogBook:
     def record(self, number: int) -> InvocationRecord:
         """One record of the ledger with all that belongs to it. Raises IndexError when it is no longer held."""
         row = self._ledger.row(number)
-        raw_id, published, claimed, done, init_ns, billed_ms, memory_mb, max_mb, serial, start, outcome, error_type = (
-            row
+        raw_id, published, claimed, done, init_ns, billed_ms, memory_mb, max_mb, serial, code, outcome, error_type = (
+            row[:-1]
         )
+        start, start_ns = cast(Start, STARTS[code]), init_ns or None
         text, dropped = self.texts.get(number, (b"", 0))
         init_text, init_dropped = self.texts.get(-serial, (b"", 0)) if init_ns else (b"", 0)
         return InvocationRecord(
@@ -162,13 +163,15 @@ class LogBook:
             function_name=self._name,
             version=self._version,
             stream=self._streams.get(serial, ""),
-            start=cast(Start, STARTS[start]),
+            start=start,
             queued_ns=published,
             claimed_ns=claimed,
             done_ns=done,
             wall_ms=self._wall_ms(done),
             duration_ns=done - claimed,
-            init_ns=init_ns or None,
+            init_ns=None if start == "snapshot" else start_ns,
+            restore_ns=start_ns if start == "snapshot" else None,
+            billed_restore_ns=row[-1] if start == "snapshot" else 0,
             billed_ms=billed_ms,
             memory_mb=memory_mb,
             max_memory_mb=max_mb,

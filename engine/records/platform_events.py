@@ -48,6 +48,26 @@ def init_report(
     return _event("platform.initReport", wall_ms, body | _error(error_type))
 
 
+def restore_start(record: InvocationRecord, wall_ms: int) -> str:
+    body: dict[str, Value] = {
+        "initializationType": _INITIALIZATION[record.start],
+        "runtimeVersion": record.runtime_version,
+        "runtimeVersionArn": record.runtime_version_arn,
+        "functionName": record.function_name,
+        "functionVersion": record.version,
+    }
+    return _event("platform.restoreStart", wall_ms, body)
+
+
+def restore_report(record: InvocationRecord) -> str:
+    body: dict[str, Value] = {
+        "initializationType": _INITIALIZATION[record.start],
+        "status": "success",
+        "metrics": {"durationMs": _ms(record.restore_ns or 0)},
+    }
+    return _event("platform.restoreReport", record.started_ms, body)
+
+
 def start(record: InvocationRecord) -> str:
     body: dict[str, Value] = {"requestId": record.request_id, "version": record.version}
     return _event("platform.start", record.started_ms, body)
@@ -71,7 +91,7 @@ def report(record: InvocationRecord) -> str:
     }
     if record.restore_ns is not None:
         metrics["restoreDurationMs"] = _ms(record.restore_ns)
-        metrics["billedRestoreDurationMs"] = billed_ms_from_ns(record.restore_ns)
+        metrics["billedRestoreDurationMs"] = billed_ms_from_ns(record.billed_restore_ns)
     elif record.init_ns is not None:
         metrics["initDurationMs"] = _ms(record.init_ns)
     body: dict[str, Value] = {"requestId": record.request_id, "metrics": metrics, "status": record.status}

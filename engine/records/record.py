@@ -15,7 +15,8 @@ class InvocationRecord:
     """Stamps (`queued_ns`, `claimed_ns`, `done_ns`) are of CLOCK_MONOTONIC; `wall_ms` is Unix time at `done_ns`.
 
     `duration_ns` is what is reported: of a time-out exactly the limit. `init_ns` is set on a cold start only,
-    `restore_ns` on a start from a snapshot only. `error_type` is Lambda's, such as `Runtime.ExitError`; `log` is all
+    `restore_ns` on a start from a snapshot only, of which `billed_restore_ns` is billed. `error_type` is Lambda's, such
+    as `Runtime.ExitError`; `log` is all
     that the environment wrote meanwhile, and `log_dropped_bytes` what did not fit. `runtime_version` and
     `runtime_version_arn`, where known, give a cold start its INIT_START line. `init_log`, `init_log_dropped_bytes` are
     of the init that came before a cold start.
@@ -40,6 +41,7 @@ class InvocationRecord:
     log: bytes = b""
     log_dropped_bytes: int = 0
     restore_ns: int | None = None
+    billed_restore_ns: int = 0
     runtime_version: str = ""
     runtime_version_arn: str = ""
     init_log: bytes = b""

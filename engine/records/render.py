@@ -23,9 +23,22 @@ def _opening(record: InvocationRecord, log_format: LogFormat) -> list[tuple[int,
     if record.start == "cold" and record.runtime_version:
         text = report.init_start_line(record.runtime_version, record.runtime_version_arn)
         opening.append((record.init_started_ms, platform_events.init_start(record) if log_format == "JSON" else text))
+    if record.start == "snapshot" and record.restore_ns is not None:
+        opening += _restoration(record, log_format)
     opening += _lines(record.init_log, record.init_log_dropped_bytes, record.started_ms)
     text = report.start_line(record.request_id, record.version)
     return [*opening, (record.started_ms, platform_events.start(record) if log_format == "JSON" else text)]
+
+
+def _restoration(record: InvocationRecord, log_format: LogFormat) -> list[tuple[int, str]]:
+    restore_ns = record.restore_ns or 0
+    began_ms = record.started_ms - restore_ns // 1_000_000
+    if log_format == "JSON":
+        first, last = platform_events.restore_start(record, began_ms), platform_events.restore_report(record)
+    else:
+        first = report.restore_start_line(record.runtime_version, record.runtime_version_arn)
+        last = report.restore_report_line(restore_ns)
+    return [(began_ms, first), (record.started_ms, last)]
 
 
 def _lines(log: bytes, dropped_bytes: int, time_ms: int) -> list[tuple[int, str]]:

@@ -32,7 +32,7 @@ def report_line(record: InvocationRecord) -> str:
     ]
     if record.restore_ns is not None:
         fields.append(f"Restore Duration: {printed_ms(record.restore_ns)} ms")
-        fields.append(f"Billed Restore Duration: {billed_ms_from_ns(record.restore_ns)} ms")
+        fields.append(f"Billed Restore Duration: {billed_ms_from_ns(record.billed_restore_ns)} ms")
     elif record.init_ns is not None:
         fields.append(f"Init Duration: {printed_ms(record.init_ns)} ms")
     return "\t".join([*fields, _status(record.status, record.reported_error_type)])
@@ -42,6 +42,11 @@ def init_report_line(init_ns: int, phase: str = "init", status: str = "success",
     """INIT_REPORT of a failed or timed-out init; `phase` is `invoke` when it was done again within an invocation."""
     fields = [f"INIT_REPORT Init Duration: {printed_ms(init_ns)} ms", f"Phase: {phase}"]
     return "\t".join([*fields, _status(status, error_type)])
+
+
+def restore_start_line(runtime: str, runtime_arn: str = "") -> str:
+    """As INIT_START, of a start from a snapshot."""
+    return f"RESTORE_START Runtime Version: {runtime}\tRuntime Version ARN: {runtime_arn}"
 
 
 def restore_report_line(restore_ns: int) -> str:

@@ -21,7 +21,11 @@ class BillTable:
 
 
 def version_statistics(
-    meter: Meter, lane: Lane | None, prewarms: tuple[int, int], provisioned: dict[str, float] | None = None
+    meter: Meter,
+    lane: Lane | None,
+    prewarms: tuple[int, int],
+    provisioned: dict[str, float] | None,
+    snapshot: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """One version of a function.
 
@@ -30,6 +34,8 @@ def version_statistics(
     p99, p99.9, max. concurrency: accepted and not answered now. environments: ready and starting now. provisioned:
     None where nothing is, else requested, available, in_use, utilization now, and since it was: invocations,
     spillover_invocations. prewarms: environments started ahead of need, and those of them that were used.
+    snapshot: None where the version has none, else its
+    status ("making", "ready" or "failed"), reason, held_mb, init_ms of its template, environments restored from it.
     """
     return {
         "invocations": meter.invocations,
@@ -49,6 +55,7 @@ def version_statistics(
             "starting": 0 if lane is None else lane.starting,
         },
         "provisioned": provisioned,
+        "snapshot": snapshot,
         "prewarms": {"started": prewarms[0], "used": prewarms[1]},
     }
 

@@ -76,6 +76,17 @@ def _use_own_interpreter(jail: Jail, plan: Plan) -> None:
     sys.path_importer_cache.clear()
     sys.executable = root.LANGUAGE + plan.executable.removeprefix(plan.prefix)
     sys.prefix = sys.exec_prefix = sys.base_prefix = sys.base_exec_prefix = root.LANGUAGE
+    for module in list(sys.modules.values()):
+        for name in ("__file__", "__cached__"):
+            place = getattr(module, name, None)
+            if isinstance(place, str) and place.startswith(plan.prefix):
+                setattr(module, name, root.LANGUAGE + place.removeprefix(plan.prefix))
+        folders = getattr(module, "__path__", None)
+        if isinstance(folders, list):  # which is its spec's list too
+            folders[:] = [
+                root.LANGUAGE + folder.removeprefix(plan.prefix) if folder.startswith(plan.prefix) else folder
+                for folder in folders
+            ]
 
 
 def _mount_proc(jail: Jail) -> None:

@@ -17,7 +17,7 @@ from itertools import pairwise
 from .._ext import linux, namespaces
 from ..sandbox import root
 from ..sandbox.jail import Jail
-from . import environment
+from . import environment, template
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 ORDER_BYTES = 131_072  # an order holds 4 KB of variables and a few paths
 ORDER_FDS = 8
 FDS_MOST = 1 << 20
+PURPOSES = {"environment": environment.run, "template": template.make, "copy": template.become}
 LEAST_KILLABLE = "-1000"  # of an oom_score_adj: the function goes first, its init never
 
 
@@ -75,15 +76,15 @@ def _wait_for_order(jail: Jail, worker: environment.Worker, control: socket.sock
     order = json.loads(message)
     try:
         made = _move_in(jail, order, fds)
+        if made is not None:
+            socket.send_fds(control, [b"N"], [made])
+            os.close(made)
+        if control.recv(1) != b"G":
+            return 0
     except OSError as error:
         return _failed(control.fileno(), error)
-    if made is not None:
-        socket.send_fds(control, [b"N"], [made])
-        os.close(made)
-    if control.recv(1) != b"G":
-        return 0
     control.close()
-    return environment.run(worker, order, fds[:3])
+    return PURPOSES[order["purpose"]](worker, order, fds)
 
 
 def _move_in(jail: Jail, order: dict[str, Any], fds: list[int]) -> int | None:

@@ -20,7 +20,7 @@ from types import ModuleType
 
 from .._ext import port
 from ..records import report
-from . import context, faults, handler, logging_setup, marshal, output, surroundings
+from . import context, faults, handler, logging_setup, marshal, output, snapshot, surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,11 +67,11 @@ def run(worker: Worker, order: dict[str, Any], fds: list[int]) -> int:
     `fds`: the region, its eventfd, the log pipe's write end.
     """
     start_ns = time.monotonic_ns()
-    _settle_in(fds)
+    settle_in(fds, fds[2])
     try:
         return _live(worker, order, fds, start_ns)
     except SystemExit as leaving:
-        return _exit_status(leaving)
+        return exit_status(leaving)
     except BaseException:  # noqa: BLE001  # what ends a Python process with a traceback
         traceback.print_exc()
         return 1
@@ -79,10 +79,10 @@ def run(worker: Worker, order: dict[str, Any], fds: list[int]) -> int:
         atexit._run_exitfuncs()
 
 
-def _settle_in(fds: list[int]) -> None:
+def settle_in(fds: list[int], log_fd: int) -> None:
     """Output to the log; the environment's own descriptors above the function's limit, so that it cannot close them."""
-    os.dup2(fds[2], 1)
-    os.dup2(fds[2], 2)
+    os.dup2(log_fd, 1)
+    os.dup2(log_fd, 2)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if most >= OPEN_FILES_MAX + len(fds):
@@ -93,18 +93,32 @@ def _settle_in(fds: list[int]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _live(worker: Worker, order: dict[str, Any], fds: list[int], start_ns: int) -> int:
-    """Init and serve. With `late` set the init belongs to the first invocation, as Lambda does after a failed one."""
-    given = order["surroundings"]
+def enter(order: dict[str, Any]) -> dict[str, str]:
+    """Surround this process with what the function finds; its variables."""
+    given, layers = order["surroundings"], order["layers"]
     variables = surroundings.environment_variables(**given)
-    task_root, layers = given["task_root"], order["layers"]
     path = surroundings.search_path(
-        task_root, layers, [given["runtime_dir"]], order["stdlib"], given["user"].get("PYTHONPATH")
+        given["task_root"], layers, [given["runtime_dir"]], order["stdlib"], given["user"].get("PYTHONPATH")
     )
     surroundings.apply(variables, path)
-    os.chdir(task_root)
+    os.chdir(given["task_root"])
     sys.argv = ["/var/runtime/bootstrap.py", given["handler"]]
-    place = _open_port(worker, order, fds, variables)
+    return variables
+
+
+def run_init(worker: Worker, order: dict[str, Any]) -> None:
+    """Import the function. Raises whatever its code does, or Fault."""
+    given = order["surroundings"]
+    surroundings.run_path_files([given["task_root"], *surroundings.layer_folders(order["layers"])])
+    worker.place.handler = handler.load(given["handler"])
+    if order.get("hooks"):  # of a version that was to start from snapshots, and of which none could be made
+        snapshot.run_before_snapshot()
+        snapshot.run_after_restore()
+
+
+def _live(worker: Worker, order: dict[str, Any], fds: list[int], start_ns: int) -> int:
+    """Init and serve. With `late` set the init belongs to the first invocation, as Lambda does after a failed one."""
+    place = open_port(worker, order, fds, enter(order))
     late = order["late"]
     if late:
         place.init_ended(start_ns, False)
@@ -113,8 +127,9 @@ def _live(worker: Worker, order: dict[str, Any], fds: list[int], start_ns: int) 
         start_ns = time.monotonic_ns()
         place.begin()
     try:
-        surroundings.run_path_files([task_root, *surroundings.layer_folders(layers)])
-        place.handler = handler.load(given["handler"])
+        run_init(worker, order)
+    except snapshot.HookError as failed:
+        return _init_failed(place, failed.error, start_ns, late, failed.error_type)
     except Exception as error:  # noqa: BLE001  # init runs the user's code, which may raise anything
         return _init_failed(place, error, start_ns, late)
     if not late:
@@ -123,7 +138,8 @@ def _live(worker: Worker, order: dict[str, Any], fds: list[int], start_ns: int) 
     return 0
 
 
-def _open_port(worker: Worker, order: dict[str, Any], fds: list[int], variables: dict[str, str]) -> port.Port:
+def open_port(worker: Worker, order: dict[str, Any], fds: list[int], variables: dict[str, str]) -> port.Port:
+    """Take the environment's place in its function's region."""
     region_fd, event_fd, log_fd = fds
     place = worker.place
     place.open(region_fd, order["index"], event_fd, log_fd, order["timeout_ns"])
@@ -133,13 +149,19 @@ def _open_port(worker: Worker, order: dict[str, Any], fds: list[int], variables:
     place.invoked_function_arn = order["arn"]
     place.log_group_name = variables["AWS_LAMBDA_LOG_GROUP_NAME"]
     place.log_stream_name = variables["AWS_LAMBDA_LOG_STREAM_NAME"]
+    use_codec(worker, variables)
+    return place
+
+
+def use_codec(worker: Worker, variables: dict[str, str]) -> None:
+    """JSON and error texts as this runtime has them, in the log format that is asked for."""
+    place = worker.place
     ascii_only = variables["AWS_EXECUTION_ENV"].removeprefix("AWS_Lambda_") in marshal.ASCII_ONLY_RUNTIMES
     place.unmarshal, place.marshal = worker.codecs[ascii_only]
     as_json = variables.get("AWS_LAMBDA_LOG_FORMAT") == "JSON"
     if as_json:
         logging_setup.use_json(worker.logs, variables.get("AWS_LAMBDA_LOG_LEVEL"))
     place.fault = _fault_teller(place.marshal, as_json)
-    return place
 
 
 def _fault_teller(
@@ -174,8 +196,9 @@ def _extras(document: bytes) -> tuple[object, dict[str, str], str | None, str | 
     return client, trace, sent.get("identity"), sent.get("tenant_id")
 
 
-def _init_failed(place: port.Port, error: Exception, start_ns: int, late: bool) -> int:
-    answer, error_type = place.fault(error, "")
+def _init_failed(place: port.Port, error: BaseException, start_ns: int, late: bool, error_type: str = "") -> int:
+    answer, own_type = place.fault(error, "")
+    error_type = error_type or own_type
     place.flush()
     if late:
         _print(report.init_report_line(time.monotonic_ns() - start_ns, "invoke", "error", error_type) + "\n")
@@ -194,7 +217,7 @@ def _hide_engine() -> None:
     sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.FileIO(0, closefd=False))  # type: ignore[misc]
 
 
-def _exit_status(leaving: SystemExit) -> int:
+def exit_status(leaving: SystemExit) -> int:
     if leaving.code is None:
         return 0
     if isinstance(leaving.code, int):

@@ -11,7 +11,6 @@ import signal
 import socket
 import stat
 import sys
-import tarfile
 import threading
 import time
 from collections.abc import Container, Iterator
@@ -21,6 +20,7 @@ from .._ext import image
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import tarfile
     from collections.abc import Callable, Mapping
     from typing import Any
 
@@ -237,9 +237,12 @@ def pack_tmp(folder: str, fd: int, bound_bytes: int) -> int:
     """
     if not os.listdir(folder):
         return 0
+    import tarfile  # of the standard library, and hardly ever needed
+
     total = sum(os.lstat(os.path.join(top, name)).st_size for top, _, names in os.walk(folder) for name in names)
     if total > bound_bytes:
         raise ValueError(f"{folder} holds {total} bytes, of at most {bound_bytes}")
+
     with (
         os.fdopen(os.dup(fd), "wb") as file,
         tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive,
@@ -251,12 +254,16 @@ def pack_tmp(folder: str, fd: int, bound_bytes: int) -> int:
 
 def unpack_tmp(fd: int, folder: str) -> None:
     """Put what `pack_tmp` wrote below `folder`. Descriptors of one file may unpack it at the same time."""
+    import tarfile
+
     with open(f"/proc/self/fd/{fd}", "rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
         archive.extractall(folder, filter=_into_tmp)
 
 
 def _into_tmp(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
     """Nothing lands outside; a link may point there, as the function's own did."""
+    import tarfile
+
     if member.issym() or member.isfifo():
         return tarfile.tar_filter(member, folder)
     return tarfile.data_filter(member, folder).replace(mode=member.mode, deep=False)

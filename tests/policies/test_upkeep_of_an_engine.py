@@ -6,13 +6,17 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from doors import ONE_VCPU_MB, Door, Function, Gate, watched
+from servers import service
 
 from engine import errors
+from engine.sync import connect
 
+CODE = Path(__file__).parent.parent / "scheduling" / "code"
 Open = Callable[..., Door]
 Deploy = Callable[..., Function]
 Keeps = Callable[[Door], Any]
@@ -216,6 +220,17 @@ def test_nobody_waits_for_a_budget_that_others_hold_busy_and_it_is_kept_again_af
         gate.open()
         assert call.result().function_error is None
     kept.keep_until(lambda: door.stats()["environments_memory_mb"] <= ONE_VCPU_MB)
+
+
+def test_the_service_takes_the_settings_as_options(tmp_path: Path) -> None:
+    options = ["--keep-alive-policy", "histogram", "--eviction", "least-recently-used"]
+    with service(tmp_path, *options, "--memory-budget", str(ONE_VCPU_MB)) as (where,), connect(where) as client:
+        for name in ("first", "second"):
+            client.create_function(name, code=CODE, handler="handlers.echoes", memory_mb=ONE_VCPU_MB)
+            assert client.invoke(name, {"n": 1}).start == "cold"
+        told = client.stats()
+        assert (told["evictions"], told["environments_memory_mb"]) == (1, ONE_VCPU_MB)
+        assert told["functions"]["first"]["versions"]["$LATEST"]["prewarms"] == {"started": 0, "used": 0}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from doors import Door, Gate, watched
 
 from engine import errors
+from engine.core.provisioned import BACK_OFF_FIRST_S
 
 Open = Callable[..., Door]
 Publish = Callable[..., Any]
@@ -70,7 +72,8 @@ def test_one_that_is_killed_is_replaced_whether_it_was_of_use_or_not(open_door: 
         with watched(pid) as wait_gone:
             os.kill(pid, signal.SIGKILL)
             wait_gone()
-        version.once_told(lambda told, gone=pid: told.status == "READY" and gone not in version.pids())
+        version.once_told(lambda _, gone=pid: gone not in version.pids())
+        version.once("READY")
     assert len(version.pids()) == 2
     assert version().start == "provisioned"
 
@@ -86,7 +89,8 @@ def test_one_that_dies_within_an_invocation_is_replaced(
     os.kill(pid, signal.SIGKILL)
     result = running.result()
     assert (result.start, result.json()["errorType"]) == ("provisioned", "Runtime.ExitError")
-    version.once_told(lambda told: told.status == "READY" and version.pids() - {pid} != set())
+    version.once_told(lambda _: pid not in version.pids())
+    version.once("READY")
     assert version().start == "provisioned"
 
 
@@ -157,10 +161,12 @@ def test_an_init_that_keeps_failing_is_tried_less_and_less_and_told(
 ) -> None:
     needed = tmp_path / "needed"
     version = publish(open_door(), environment={"NEEDS": str(needed)})
+    began = time.monotonic()
     version.door.put_provisioned_concurrency_config("f", "1", 1)
     told = version.once("FAILED")
     assert (told.status_reason, told.available_provisioned_concurrent_executions) == ("FUNCTION_ERROR_INIT_FAILURE", 0)
-    assert sum(line.startswith("INIT_REPORT") for line in version.log()) == 3
+    tried = sum(line.startswith("INIT_REPORT") for line in version.log())
+    assert tried >= 3 and BACK_OFF_FIRST_S * (2 ** (tried - 1) - 1) <= time.monotonic() - began
     assert version().function_error == "Unhandled"  # on demand it is Lambda's as ever
     needed.touch()
     version.once("READY")
@@ -179,7 +185,7 @@ def test_an_init_that_fails_is_not_tried_again_once_nobody_asks(open_door: Open,
 def test_an_init_may_take_longer_than_one_that_somebody_waits_for(
     open_door: Open, publish: Publish, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.core.pools.INIT_TIMEOUT_S", 0)
+    monkeypatch.setattr("engine.core.supervisor.INIT_TIMEOUT_S", 0)
     door = open_door()
     version = publish(door, environment={"INIT_GATE": gate.path})
     door.put_provisioned_concurrency_config("f", "1", 1)
@@ -188,6 +194,16 @@ def test_an_init_may_take_longer_than_one_that_somebody_waits_for(
     version.once_told(lambda _: door.inside._supervisor._ticks > before + 3)
     gate.open()
     assert version.once("READY").available_provisioned_concurrent_executions == 1
+
+
+def test_an_init_over_its_own_limit_is_ended_and_counts_as_failed(
+    open_door: Open, publish: Publish, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.core.pools.INIT_AHEAD_TIMEOUT_S", 0)
+    version = publish(open_door(), environment={"INIT_GATE": gate.path}, timeout_s=1)
+    version.door.put_provisioned_concurrency_config("f", "1", 1)
+    assert version.once("FAILED").status_reason == "FUNCTION_ERROR_INIT_FAILURE"
+    assert sum("Status: timeout" in line for line in version.log()) >= 3
 
 
 def test_a_caller_does_not_wait_for_an_init_that_takes_too_long(

@@ -1,4 +1,4 @@
-"""Idle environments end: after their time, or sooner when memory is short, the longest unused first."""
+"""Idle environments end: after their time, or sooner when memory is short. In which order: tests/policies."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_every_idle_environment_of_a_burst_ends(open_door: Open, deploy: Deploy,
 
 
 def test_when_memory_is_short_the_longest_unused_environment_makes_room(open_door: Open, deploy: Deploy) -> None:
-    door = open_door()
+    door = open_door(eviction="least-recently-used")
     oldest, newer, newcomer = (deploy(door, "tells_its_pid", name=name) for name in ("oldest", "newer", "newcomer"))
     newer()
     oldest()

@@ -138,6 +138,21 @@ def test_three_hundred_restorations_in_a_row_answer_the_same(family: Family) -> 
     assert [family.restored(str(n)).only for n in range(300)] == [[499_500, str(n)] for n in range(300)]
 
 
+GIVE_UP_RIGHTS = """
+import ctypes, os
+os.getuid() or os.setuid(65534)
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)   # not dumpable: what /proc tells of it belongs to root
+"""
+
+
+def test_processes_that_gave_their_rights_up_are_captured_and_restored(family: Family) -> None:
+    init = "x = bytearray(b'x' * 9_000_000); left = snapshot.obstacles(open_now())"
+    after = "say([sum(x) == 9_000_000 * ord('x'), left, snapshot.obstacles(open_now())])"
+    template = family.template(GIVE_UP_RIGHTS + init, after)
+    assert template.said == ["captured"], template.errors
+    assert family.restored(before=GIVE_UP_RIGHTS).only == [True, [], []]
+
+
 def test_a_blank_of_another_zygote_is_refused_and_unharmed(make_family: Callable[..., Family]) -> None:
     first = make_family()
     assert first.template("x = 1").said == ["captured"]

@@ -19,6 +19,7 @@ cdef class Environment:
     cdef public int pid, log_fd
     cdef int freezer_fd, tasks_fd, peak_fd      # its cell's: see Gauges in sandbox/contract.py
     cdef bytes freeze_word, thaw_word
+    cdef uint64_t billed_start_ns   # of the start, what its first invocation is billed for
     cdef bint company           # other threads or processes were in there when it was last idle
     cdef uint64_t counted       # invocations served when they were last counted
     cdef uint64_t peak_read_ns

@@ -9,7 +9,7 @@ cdef extern from *:
     #include <stddef.h>
 
     #define REGION_MAGIC 0x31474552474e45ULL /* "ENGREG1" */
-    #define REGION_ABI 1
+    #define REGION_ABI 2
 
     enum {
         SLOTS = 1024,          /* invocations of one version in the region at once; more wait at the door */
@@ -59,7 +59,8 @@ cdef extern from *:
         uint64_t done_tail;
         uint64_t init_start_ns, init_end_ns, init_log_end;
         uint32_t init_state, init_type_len;
-        uint8_t _pad1[24];
+        uint64_t restored_ns; /* when a snapshot's memory was in place; 0 of an init */
+        uint8_t _pad1[16];
         char init_type[TYPE_MAX];
     } env_t;
 
@@ -162,6 +163,7 @@ cdef extern from *:
         uint64_t done_tail
         uint64_t init_start_ns, init_end_ns, init_log_end
         uint32_t init_state, init_type_len
+        uint64_t restored_ns
         char init_type[TYPE_MAX]
 
     ctypedef struct slot_t:

@@ -10,7 +10,8 @@ cdef enum:
 cdef struct record_t:
     uint8_t request_id[16]
     uint64_t published_ns, claimed_ns, done_ns
-    uint64_t init_ns            # 0: not a cold start
+    uint64_t init_ns            # or of a restoration; 0: neither a cold start nor one from a snapshot
+    uint64_t billed_start_ns    # what of that is billed
     uint64_t billed_ms
     uint32_t memory_mb, max_memory_mb
     uint32_t environment        # its serial number

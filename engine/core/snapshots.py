@@ -1,0 +1,246 @@
+"""F3: snapshots of published versions: one template's memory, from which that version's environments begin.
+
+A snapshot is made once, when the version is published or first wanted, and is good for as long as the zygote lives that
+its template was forked from. Environments that are wanted before it is there wait for it. Where none can be made the
+version starts by its init, hooks included, and `stats` and the log say why. All of it runs on the loop's thread.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import psutil
+
+from .._ext.environment import Environment
+from .._ext.result import STARTS
+from ..config import INIT_AHEAD_TIMEOUT_S, LOG_PER_INVOCATION_BYTES
+from ..errors import EngineError
+from ..records import streams
+from ..sandbox.contract import Limits
+from .births import Births
+from .pools import PROCESSES_MAX, SNAPSHOT, Pool
+
+COUNT_MAX: Final = 64  # snapshots held at once; past it, or past the bytes, the least recently used goes
+MEMORY_SHARE: Final = 0.25  # of the host's memory, for all of them together
+COLD: Final = STARTS.index("cold")
+REPORT_BYTES: Final = 65_536
+SPARE_MB: Final = 64
+MB: Final = 1_048_576
+_SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+After = Callable[[float, Callable[[], None]], Any]
+
+
+@dataclass(slots=True, eq=False)
+class Snapshot:
+    """`files`: its memory, and what was in /tmp. `waiting`: environments that begin once it is ready or failed."""
+
+    status: Literal["making", "ready", "failed"] = "making"
+    reason: str = ""
+    files: tuple[int, ...] = ()
+    held_bytes: int = 0
+    init_ns: int = 0
+    used_ns: int = 0
+    restored: int = 0
+    waiting: list[Environment] = field(default_factory=list)
+
+    def close(self) -> None:
+        for fd in self.files:
+            os.close(fd)
+        self.files = ()
+
+
+class Snapshots:
+    """`on_settled(pool, waiting)` is called when environments that waited can be ordered, one way or the other."""
+
+    def __init__(
+        self, births: Births, *, on_settled: Callable[[Pool, list[Environment]], None], after: After | None = None
+    ) -> None:
+        self._births = births
+        self._on_settled = on_settled
+        self.after = after
+        self._by_pool: dict[int, tuple[Pool, Snapshot]] = {}
+        self._bytes_most = int(psutil.virtual_memory().total * MEMORY_SHARE)
+
+    def wants(self, pool: Pool) -> bool:
+        """SnapStart is for published versions."""
+        return pool.configuration.starts_from_snapshot
+
+    def prepare(self, pool: Pool) -> Snapshot:
+        """A pool's snapshot, which is being made from now on if there was none."""
+        found = self._by_pool.get(id(pool))
+        if found is not None:
+            return found[1]
+        snapshot = Snapshot()
+        self._by_pool[id(pool)] = pool, snapshot
+        try:
+            self._make(pool, snapshot)
+        except (OSError, EngineError) as error:
+            self._fail(pool, snapshot, f"no template could be started: {error}")
+        return snapshot
+
+    def must_wait(self, pool: Pool, environment: Environment) -> bool:
+        """Whether this environment is to be ordered later: `on_settled` names it then."""
+        if not self.wants(pool) or environment.start_code != COLD or environment.late:
+            return False
+        snapshot = self.prepare(pool)
+        if snapshot.status == "making":
+            snapshot.waiting.append(environment)
+            return True
+        return False
+
+    def copy_for(self, pool: Pool, environment: Environment) -> tuple[int, ...] | None:
+        """The files of the snapshot that an environment is to begin from; None when it begins by its init."""
+        found = self._by_pool.get(id(pool))
+        if found is None or found[1].status != "ready" or environment.late or environment.start_code != COLD:
+            return None
+        snapshot = found[1]
+        environment.start_code = SNAPSHOT
+        snapshot.used_ns = time.monotonic_ns()
+        snapshot.restored += 1
+        return snapshot.files
+
+    def forsake(self, environment: Environment) -> Pool | None:
+        """Take it off those that wait. Its pool when it did."""
+        for pool, snapshot in self._by_pool.values():
+            if environment in snapshot.waiting:
+                snapshot.waiting.remove(environment)
+                return pool
+        return None
+
+    def distrust(self, pool: Pool, reason: str) -> None:
+        """A copy did not come up: from now on the version begins by its init."""
+        found = self._by_pool.get(id(pool))
+        if found is not None and found[1].status == "ready":
+            self._fail(pool, found[1], reason)
+
+    def forget(self, pool: Pool) -> None:
+        """The pool is gone."""
+        found = self._by_pool.pop(id(pool), None)
+        if found is not None:
+            found[1].close()
+
+    def forget_all(self) -> None:
+        """The zygote is gone that all of them belong to. What waits will be ordered from its successor's."""
+        for pool, snapshot in list(self._by_pool.values()):
+            if snapshot.status == "ready":
+                self.forget(pool)
+
+    def statistics(self, pool: Pool | None) -> dict[str, Any] | None:
+        """Of one version: status, reason, held_mb, init_ms of the template, restored; None where it has none."""
+        found = None if pool is None else self._by_pool.get(id(pool))
+        if found is None:
+            return None
+        snapshot = found[1]
+        return {
+            "status": snapshot.status,
+            "reason": snapshot.reason or None,
+            "held_mb": round(snapshot.held_bytes / MB, 1),
+            "init_ms": snapshot.init_ns / 1e6,
+            "restored": snapshot.restored,
+        }
+
+    def close(self) -> None:
+        """Give all of them back."""
+        for _, snapshot in self._by_pool.values():
+            snapshot.close()
+        self._by_pool.clear()
+
+    # --- making -------------------------------------------------------------------------------------------------------
+
+    def _make(self, pool: Pool, snapshot: Snapshot) -> None:
+        files = [_file(name) for name in ("log", "report", "memory", "tmp")]
+        stream = streams.stream_name(pool.lane.version, time.time_ns() // 1_000_000)
+
+        def ended(status: int, failure: str) -> None:
+            try:
+                self._settle(pool, snapshot, files, stream, status, failure)
+            finally:
+                for fd in files[:2] if snapshot.status == "ready" else files:
+                    os.close(fd)
+
+        # Its memory is written to a file that counts as its own: room for both.
+        limits = Limits(2 * pool.configuration.memory_mb + SPARE_MB, None, PROCESSES_MAX)
+        try:
+            template = self._births.order_template(pool, stream, files, limits, ended)
+        except BaseException:
+            for fd in files:
+                os.close(fd)
+            raise
+        if self.after is not None:
+            limit_s = max(INIT_AHEAD_TIMEOUT_S, pool.configuration.timeout_s)
+            self.after(limit_s, lambda: self._births.strike(template))
+
+    def _settle(self, pool: Pool, snapshot: Snapshot, files: list[int], stream: str, status: int, failure: str) -> None:
+        """The template has ended: what it left is a snapshot, or says why there is none."""
+        log_fd, report_fd, memory_fd, _ = files
+        self._note(pool, stream, os.pread(log_fd, LOG_PER_INVOCATION_BYTES, 0).decode("utf-8", "replace"))
+        told = _told(report_fd)
+        if id(pool) not in self._by_pool:
+            snapshot.status = "failed"
+            return
+        held = sum(os.fstat(fd).st_size for fd in files[2:])
+        if status != 0 or failure or told.get("error_type") or not told:
+            ended = failure or f"the template ended with wait status {status}"
+            why = f"{told['error_type']}: {told.get('message')}" if told.get("error_type") else ended
+            self._fail(pool, snapshot, why)
+        elif os.fstat(memory_fd).st_size > pool.configuration.memory_mb * MB:
+            self._fail(pool, snapshot, f"its memory is larger than the function's {pool.configuration.memory_mb} MB")
+        else:
+            for fd in files[2:]:
+                fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+            snapshot.files, snapshot.held_bytes = tuple(files[2:]), held
+            snapshot.init_ns = int(told.get("init_ns") or 0)
+            snapshot.used_ns = time.monotonic_ns()
+            snapshot.status = "ready"
+            self._make_room()
+            self._tell_waiting(pool, snapshot)
+
+    def _fail(self, pool: Pool, snapshot: Snapshot, reason: str) -> None:
+        snapshot.close()
+        snapshot.status, snapshot.reason, snapshot.held_bytes = "failed", reason[:REPORT_BYTES], 0
+        stream = streams.stream_name(pool.lane.version, time.time_ns() // 1_000_000)
+        self._note(pool, stream, f"[engine] no snapshot of this version: {snapshot.reason}")
+        self._tell_waiting(pool, snapshot)
+
+    def _tell_waiting(self, pool: Pool, snapshot: Snapshot) -> None:
+        waiting, snapshot.waiting = snapshot.waiting, []
+        self._on_settled(pool, waiting)
+
+    def _note(self, pool: Pool, stream: str, text: str) -> None:
+        before, now_ns = pool.lane.meter.ledger.appended, time.monotonic_ns()
+        for line in text.removesuffix("\n").split("\n") if text else ():
+            pool.book.note(before, now_ns, stream, line)
+
+    def _make_room(self) -> None:
+        """Past the bounds the least recently used go; their versions make another when they need it."""
+        ready = sorted(
+            ((snapshot.used_ns, pool) for pool, snapshot in self._by_pool.values() if snapshot.status == "ready"),
+            key=lambda entry: entry[0],
+        )
+        held = sum(snapshot.held_bytes for _, snapshot in self._by_pool.values())
+        for count, (_, pool) in enumerate(ready[:-1]):
+            if len(ready) - count <= COUNT_MAX and held <= self._bytes_most:
+                return
+            held -= self._by_pool[id(pool)][1].held_bytes
+            self.forget(pool)
+
+
+def _file(name: str) -> int:
+    return os.memfd_create(f"engine-snapshot-{name}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+
+
+def _told(report_fd: int) -> dict[str, Any]:
+    """What the template says of itself, which is no more than a claim of the function's."""
+    text = os.pread(report_fd, REPORT_BYTES, 0)
+    try:
+        told = json.loads(text)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
