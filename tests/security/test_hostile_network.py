@@ -81,7 +81,7 @@ def test_two_functions_meet_on_the_hosts_network_by_tcp_alone(deploy: Deploy, en
     """No descriptor can be handed over by TCP; abstract names, by which one could, end at each sandbox."""
     name = f"sesame-{uuid.uuid4().hex}"
     one, other = deploy(network="host"), deploy(network="host")
-    listening = one.told("listens", name=name)
+    listening = one.told("listens", label=name)
     assert listening["own"] == {"tcp": "done", "abstract": "done"}
     told = other.told("connects", addresses={"tcp": ["127.0.0.1", listening["port"]], "abstract": f"@{name}"})
     assert told["tcp"] == "done"
@@ -94,7 +94,7 @@ def test_two_functions_on_loopback_do_not_meet(deploy: Deploy, enforced: frozens
         return
     name = f"sesame-{uuid.uuid4().hex}"
     one, other = deploy(network="loopback"), deploy(network="loopback")
-    listening = one.told("listens", name=name)
+    listening = one.told("listens", label=name)
     assert listening["own"] == {"tcp": "done", "abstract": "done"}
     told = other.told("connects", addresses={"tcp": ["127.0.0.1", listening["port"]], "abstract": f"@{name}"})
     assert told["tcp"] == "ECONNREFUSED"

@@ -51,15 +51,15 @@ def asks_service(*, port: int, words: str) -> str:
     return said.hex()
 
 
-def listens(*, name: str) -> dict[str, Any]:
+def listens(*, label: str) -> dict[str, Any]:
     """On loopback and on an abstract name, for as long as this environment lives."""
     tcp, abstract = socket.socket(), socket.socket(socket.AF_UNIX)
     held.extend((tcp, abstract))
     tcp.bind(("127.0.0.1", 0))
-    abstract.bind(f"\0{name}")
+    abstract.bind(f"\0{label}")
     for one in held:
         one.listen()
-    own = connects(addresses={"tcp": list(tcp.getsockname()), "abstract": f"@{name}"})
+    own = connects(addresses={"tcp": list(tcp.getsockname()), "abstract": f"@{label}"})
     return {"port": tcp.getsockname()[1], "own": own}
 
 

@@ -158,3 +158,14 @@ def sees() -> dict[str, Any]:
             "cwd": os.getcwd(),
             "own pid": os.getpid(),
         }
+
+
+def imports_late() -> dict[str, str]:
+    """Parts of packages that the interpreter had loaded before it came here."""
+    import encodings.idna
+    import importlib.metadata
+    import json.tool
+    import logging.handlers
+
+    late = (encodings.idna, importlib.metadata, json.tool, logging.handlers)
+    return {one.__name__: str(one.__file__) for one in (*late, logging, os)}
