@@ -13,6 +13,8 @@ from engine._ext.meter cimport Quota
 from engine._ext.queue cimport *
 from engine._ext.waking cimport freeze, has_company, thaw
 
+import os
+
 from engine._ext.linux import punch
 
 cdef enum:
@@ -43,6 +45,7 @@ def admit(Lane lane, str stream, bint late=False) -> Environment:
 
 def retire(Lane lane, Environment env) -> None:
     """Ask an environment to end as soon as it is idle. It takes no further invocation."""
+    env.retiring = True
     if env.index >= 0:
         store32(&env_at(lane.queue.base_ptr, env.index).retire, 1)
         thaw(lane, env)
@@ -369,6 +372,27 @@ def reset(Lane lane) -> list:
 
 def trim(Lane lane) -> None:
     """Give spill space back that a quiet lane no longer needs."""
-    if lane.spilled_bytes > 0 and lane.outstanding == 0:
-        punch(lane.region_fd, SPILL_OFFSET, REGION_BYTES - SPILL_OFFSET)
+    if lane.outstanding == 0:
+        reclaim(lane)
+
+
+def reclaim(Lane lane) -> None:
+    """Take back what a function can fill and what outlives its processes: spill space of no invocation, and the bell.
+
+    The space is charged to its cell, but lives as long as the region. In a full bell the next environment would wait.
+    """
+    cdef int index
+    cdef uint64_t held
+    os.set_blocking(lane.event_fd, False)
+    try:
+        os.preadv(lane.event_fd, [bytearray(8)], -1, os.RWF_NOWAIT)
+    except OSError:
+        pass    # empty already: a function cannot have us wait here, whatever it sets
+    held = os.fstat(lane.region_fd).st_blocks * 512
+    if held <= MAP_BYTES or (lane.outstanding and held <= MAP_BYTES + lane.spilled_bytes):
+        return
+    for index in range(SLOTS):
+        if not lane.entries[index].outstanding and not lane.entries[index].held:
+            punch(lane.region_fd, SPILL_OFFSET + <uint64_t>index * SPAN, SPAN)
+    if lane.outstanding == 0:
         lane.spilled_bytes = 0
