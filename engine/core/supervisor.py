@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from .._ext import repair
+from .._ext import reclaim, repair
 from .._ext.environment import Environment
 from .._ext.lane import Lane
 from .._ext.result import uuid_text
@@ -224,7 +224,7 @@ class Supervisor:
         repair.bury(pool.lane, environment)
         environment.state = step(environment.state, Event.ENDED)
         if not pool.lane.closed:
-            repair.reclaim(pool.lane)
+            reclaim.reclaim(pool.lane)
         release(environment)
         if not pool.lane.closed:
             now_ns = time.monotonic_ns()
@@ -410,7 +410,7 @@ class Supervisor:
             self.supersede(pool)
         elif pool.quiet_ticks > 100:
             repair.pump_logs(pool.lane)
-            repair.trim(pool.lane)
+            reclaim.trim(pool.lane)
             self._scheduler.rest(pool.lane)
             self.upkeep.trim(self.pools)
 
