@@ -6,12 +6,11 @@ loop (`later`), because a lane is in the middle of something when it makes them.
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable
 
-from .._ext import repair
+from .._ext import reclaim, repair
 from .._ext.environment import Environment
 from .._ext.lane import Lane
 from .._ext.result import uuid_text
@@ -224,6 +223,8 @@ class Supervisor:
         """Give back what an environment that is no more had, and see to those who wait."""
         repair.bury(pool.lane, environment)
         environment.state = step(environment.state, Event.ENDED)
+        if not pool.lane.closed:
+            reclaim.reclaim(pool.lane)
         release(environment)
         if not pool.lane.closed:
             now_ns = time.monotonic_ns()
@@ -409,7 +410,7 @@ class Supervisor:
             self.supersede(pool)
         elif pool.quiet_ticks > 100:
             repair.pump_logs(pool.lane)
-            repair.trim(pool.lane)
+            reclaim.trim(pool.lane)
             self._scheduler.rest(pool.lane)
             self.upkeep.trim(self.pools)
 
@@ -421,7 +422,7 @@ class Supervisor:
         """The engine closes: whoever still waits gets this exception."""
         for pool in self.pools:
             repair.abandon(pool.lane, error)
-            os.eventfd_write(pool.lane.event_fd, 1)  # a thread may be asleep over it
+        self._scheduler.ring()  # a thread may be asleep over one of them
 
     def close(self) -> None:
         """End every environment and the zygote, and give back all that they used."""
