@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from types import ModuleType
 from typing import Final
 
 from .._ext import confine, namespaces
@@ -72,29 +71,11 @@ def _build_root(jail: Jail, plan: Plan) -> None:
 
 def _use_own_interpreter(jail: Jail, plan: Plan) -> None:
     """Python is at Lambda's place now, for this process and all that come from it."""
-    for module in list(sys.modules.values()):
-        for prefix in {plan.prefix, sys.base_prefix}:  # as it is, and as it was reached
-            _rehome(module, prefix)
     jail.stdlib = [root.LANGUAGE + folder.removeprefix(plan.prefix) for folder in plan.stdlib]
     sys.path[:] = jail.stdlib
     loaded = {folder: f"{root.RUNTIME}/{name}" for name, folder in plan.packages.items() if name in sys.modules}
-    interpreter.move(root.LANGUAGE, plan.executable, {**loaded, plan.prefix: root.LANGUAGE})
-
-
-def _rehome(module: ModuleType, prefix: str) -> None:
-    """What is imported later is looked for beside what was imported before: the parts of a package, its files."""
-    folders = getattr(module, "__path__", None)
-    if isinstance(folders, list):
-        folders[:] = [_moved(folder, prefix) for folder in folders]
-    spec = getattr(module, "__spec__", None)
-    for owner, name in ((module, "__file__"), (module, "__cached__"), (spec, "origin"), (getattr(module, "__loader__", None), "path")):
-        path = getattr(owner, name, None)
-        if isinstance(path, str) and path.startswith(f"{prefix}/"):
-            setattr(owner, name, _moved(path, prefix))
-
-
-def _moved(path: str, prefix: str) -> str:
-    return root.LANGUAGE + path.removeprefix(prefix) if path.startswith(f"{prefix}/") else path
+    as_reached = {sys.base_prefix: root.LANGUAGE}  # perhaps through links
+    interpreter.move(root.LANGUAGE, plan.executable, {**loaded, plan.prefix: root.LANGUAGE, **as_reached})
 
 
 def _mount_proc(jail: Jail) -> None:

@@ -119,7 +119,9 @@ def test_a_services_sockets_answer_no_function(hostile: Hostile, enforced: froze
             if enforced & {"files", "file access"}:
                 assert told["path"] in ("ENOENT", "EACCES")
             assert told["name"] in ("ECONNREFUSED", "EPERM")
-            answer = bytes.fromhex(hostile.told("asks_service", port=int(ports[0]), words="940001ae6c6973745f66756e6374696f6e7390"))
+            answer = bytes.fromhex(
+                hostile.told("asks_service", port=int(ports[0]), words="940001ae6c6973745f66756e6374696f6e7390")
+            )
             assert b"AccessDenied" in answer or answer == b""
             assert b"FunctionName" not in answer
         finally:

@@ -63,7 +63,9 @@ def test_its_own_code_and_the_hosts_programs_cannot_be_changed(hostile: Hostile,
     for path, said in told.items():
         assert set(said) <= {"EROFS", "EACCES", "EPERM", "ENOENT"}, path
     folders = ["/", "/etc", "/usr", "/usr/bin", "/dev", "/run", "/proc", "/var/tmp", "/opt"]
-    made = hostile.told("makes", folders=[*folders, *(("/var/task", "/var/lang") if "files" in enforced else ()), "/tmp"])
+    made = hostile.told(
+        "makes", folders=[*folders, *(("/var/task", "/var/lang") if "files" in enforced else ()), "/tmp"]
+    )
     assert made.pop("/tmp") == "done"
     assert set(made.values()) <= {"EROFS", "EACCES", "EPERM", "ENOENT"}, made
     assert (hostile.door.get_function(hostile.name).code.root / "attacks.py").read_bytes() == (
@@ -76,8 +78,27 @@ def test_it_sees_its_own_processes_mounts_and_devices_and_no_others(hostile: Hos
     if "processes" in enforced and "files" in enforced:
         assert told["pids"] == [told["own pid"]]  # not even its init
         assert not [path for path in told["mounts"] if path.startswith(("/sys", "/home", "/root", "/run/host"))]
-        assert set(told["root"]) <= {*("bin dev etc lib lib32 lib64 libx32 opt proc run sbin tmp usr var".split())}
-        assert set(told["dev"]) == set("fd full null random stderr stdin stdout urandom zero".split())
+        assert set(told["root"]) <= {
+            *(
+                [
+                    "bin",
+                    "dev",
+                    "etc",
+                    "lib",
+                    "lib32",
+                    "lib64",
+                    "libx32",
+                    "opt",
+                    "proc",
+                    "run",
+                    "sbin",
+                    "tmp",
+                    "usr",
+                    "var",
+                ]
+            )
+        }
+        assert set(told["dev"]) == set(["fd", "full", "null", "random", "stderr", "stdin", "stdout", "urandom", "zero"])
         assert set(told["homes"]) == {"/root", "/tmp"}
         assert told["own name"] == "sbx_user1051"
         assert told["cwd"] == "/var/task"
@@ -130,7 +151,10 @@ def test_it_has_three_descriptors_and_its_channel_and_its_children_have_three(ho
     assert own.pop(0) == "/dev/null"
     assert own[1] == own[2]
     kinds = sorted(link.split(":")[0].rstrip("0123456789") for fd, link in own.items() if fd > 2)
-    assert kinds in (["/memfd", "anon_inode", "pipe"], ["/memfd", "anon_inode", "pipe", "pipe"])  # and the pipe it asks by
+    assert kinds in (
+        ["/memfd", "anon_inode", "pipe"],
+        ["/memfd", "anon_inode", "pipe", "pipe"],
+    )  # and the pipe it asks by
     assert all(fd >= 1_024 for fd, link in own.items() if "memfd" in link or "eventfd" in link)
     assert set(told["child"]) <= {0, 1, 2, 3, 4}  # 3: the pipe's end it was given by its parent, or the folder ls reads
     assert {0, 1, 2} <= set(told["child"])
