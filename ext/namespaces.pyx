@@ -263,7 +263,7 @@ def bear(uint64_t flags, int cgroup_fd, int control_fd, tuple entries, int zygot
 
     What goes wrong is said on `control_fd` (b"F" and text), and so is the environment's wait status in the end (b"S").
     cgroup_fd: a v2 directory to be born in, or -1; entries: descriptors to write b"0" into. alone: the init is the
-    first process of a PID namespace, with which all others end; rooted: it mounts /proc of that. hostname: "" leaves it.
+    first process of a PID namespace, with which all others end; rooted: it mounts its /proc. hostname: "" leaves it.
     Only for processes with one thread. Raises OSError.
     """
     cdef init_t init
