@@ -113,6 +113,7 @@ class Births:
         while True:
             blank = self._stock.popleft() if self._stock else self._conceive()
             try:
+                self._quarters.lodge(pool)  # the order names its user
                 self._hand_over(blank, pool, pool.template_order(stream), fds, limits)
             except ConnectionError:
                 continue
@@ -121,6 +122,7 @@ class Births:
 
     def _give(self, blank: Blank, pool: Pool, environment: Environment, log_fd: int, copied: tuple[int, ...]) -> None:
         fds = [pool.lane.region_fd, pool.lane.event_fd, log_fd, *copied]
+        self._quarters.lodge(pool)  # the order names its user
         self._hand_over(blank, pool, pool.order(environment, "copy" if copied else "environment"), fds, pool.limits())
         blank.environment = environment
         environment.pid = blank.own_pid
@@ -128,7 +130,6 @@ class Births:
         self._homes[environment] = blank
 
     def _hand_over(self, blank: Blank, pool: Pool, order: bytes, fds: list[int], limits: Limits) -> None:
-        self._quarters.lodge(pool)
         blank.give(order, fds if pool.namespace_fd < 0 else [*fds, pool.namespace_fd])
         blank.cell.set_limits(limits)
         blank.go()

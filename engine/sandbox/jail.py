@@ -8,6 +8,7 @@ and gives up every right for good (`confine`) before it reads a byte of the user
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -115,6 +116,8 @@ class Jail:
     def confine(self, uid: int, *, readable: Sequence[str]) -> None:
         """Give up every right for good. readable: what can be read of the host without a root of its own."""
         if "users" in self.enforced:
+            if uid <= 0:  # -1 would change nothing: the function would be root
+                raise OSError(errno.EINVAL, f"uid {uid} is no user for a function")
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
