@@ -119,6 +119,8 @@ class Jail:
     def confine(self, uid: int, *, readable: Sequence[str]) -> None:
         """Give up every right for good. readable: what can be read of the host without a root of its own."""
         if "users" in self.enforced:
+            if uid <= 0:
+                raise ValueError(f"uid {uid}: a function has a user of its own")  # −1 would change nothing
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
