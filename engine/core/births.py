@@ -88,6 +88,7 @@ class Births:
 
         Raises OSError, EngineError at the host's bounds.
         """
+        self._quarters.lodge(pool)  # before the order is written, which names its user
         self._demand.started(time.monotonic_ns())
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(write_fd, True)
@@ -110,6 +111,7 @@ class Births:
         self, pool: Pool, stream: str, fds: list[int], limits: Limits, on_ended: Callable[[int, str], None]
     ) -> Blank:
         """Have a blank make a snapshot; `on_ended(wait status, failure)` follows. Raises OSError, EngineError."""
+        self._quarters.lodge(pool)
         while True:
             blank = self._stock.popleft() if self._stock else self._conceive()
             try:
