@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from doors import PATIENCE_S, Function
 
-import engine.core.pools
+import engine.core.supervisor
 from engine import InvokeResult
 
 Deploy = Callable[..., Function]
@@ -148,7 +148,7 @@ def handler(event, context):
 def test_an_init_that_hangs_is_ended_and_done_again_under_the_functions_limit(
     deploy: Deploy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine.core.pools, "INIT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(engine.core.supervisor, "INIT_TIMEOUT_S", 0.3)
     function = deploy(
         "app.handler", code=written(tmp_path, "import signal\nprint('loading')\nsignal.pause()"), timeout_s=1
     )

@@ -210,7 +210,7 @@ def test_an_init_over_its_own_limit_is_ended_and_counts_as_failed(
     open_door: Open, publish: Publish, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.core.pools.INIT_AHEAD_TIMEOUT_S", 0)
-    version = publish(open_door(), environment={"INIT_GATE": gate.path}, timeout_s=1)
+    version = publish(open_door(), environment={"INIT_GATE": json.dumps(gate.address)}, timeout_s=1)
     version.door.put_provisioned_concurrency_config("f", "1", 1)
     assert version.once("FAILED").status_reason == "FUNCTION_ERROR_INIT_FAILURE"
     assert sum("Status: timeout" in line for line in version.log()) >= 3
