@@ -111,11 +111,10 @@ class Births:
         self, pool: Pool, stream: str, fds: list[int], limits: Limits, on_ended: Callable[[int, str], None]
     ) -> Blank:
         """Have a blank make a snapshot; `on_ended(wait status, failure)` follows. Raises OSError, EngineError."""
-        self._quarters.lodge(pool)
+        self._quarters.lodge(pool)  # the order names its user
         while True:
             blank = self._stock.popleft() if self._stock else self._conceive()
             try:
-                self._quarters.lodge(pool)  # the order names its user
                 self._hand_over(blank, pool, pool.template_order(stream), fds, limits)
             except ConnectionError:
                 continue
