@@ -24,6 +24,7 @@ BARREN_MAX = 3  # zygotes in a row that end before they fork anything; then thos
 PIPE_BYTES = 262_144
 KILLED = signal.SIGKILL  # as a status of waitpid(2)
 END_TIMEOUT_S = 5.0
+REFILL_AGAIN_NS = 1_000_000_000  # after a blank ended in stock: what ends them may not be over
 HOPELESS = "the interpreter that forks environments ends at once, time and again"
 
 
@@ -50,6 +51,7 @@ class Births:
         self._demand = Demand()
         self._last_key = 0
         self._backlog: deque[Blank] = deque()
+        self._refill_from_ns = 0
         self._in_flight: set[Blank] = set()
         self._barren = 0
         self._plan: dict[str, Any] | None = None
@@ -92,17 +94,15 @@ class Births:
         self._demand.started(time.monotonic_ns())
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(write_fd, True)
-        _widen(write_fd)
         environment.log_fd = read_fd
         try:
             while True:
                 blank = self._stock.popleft() if self._stock else self._conceive()
-                environment.cell = blank.cell
                 try:
                     self._give(blank, pool, environment, write_fd, copied)
                 except ConnectionError:  # it was killed in stock, and word of that is on its way
-                    environment.cell = None
                     continue
+                environment.cell = blank.cell
                 return
         finally:
             os.close(write_fd)
@@ -123,7 +123,6 @@ class Births:
 
     def _give(self, blank: Blank, pool: Pool, environment: Environment, log_fd: int, copied: tuple[int, ...]) -> None:
         fds = [pool.lane.region_fd, pool.lane.event_fd, log_fd, *copied]
-        self._quarters.lodge(pool)  # the order names its user
         self._hand_over(blank, pool, pool.order(environment, "copy" if copied else "environment"), fds, pool.limits())
         blank.environment = environment
         environment.pid = blank.own_pid
@@ -131,9 +130,13 @@ class Births:
         self._homes[environment] = blank
 
     def _hand_over(self, blank: Blank, pool: Pool, order: bytes, fds: list[int], limits: Limits) -> None:
-        blank.give(order, fds if pool.namespace_fd < 0 else [*fds, pool.namespace_fd])
-        blank.cell.set_limits(limits)
-        blank.go()
+        try:
+            blank.give(order, fds if pool.namespace_fd < 0 else [*fds, pool.namespace_fd])
+            blank.cell.set_limits(limits)
+            blank.go()
+        except OSError:
+            self.strike(blank)  # it may have the order already, and is nobody's
+            raise
         blank.pool = pool
 
     def _conceive(self) -> Blank:
@@ -146,7 +149,10 @@ class Births:
 
     def refill(self) -> None:
         """Bring the stock to what recent demand asks for. Raises nothing: without stock a start takes longer."""
-        missing = self._demand.wanted(time.monotonic_ns()) - len(self._stock)
+        now_ns = time.monotonic_ns()
+        if now_ns < self._refill_from_ns:
+            return
+        missing = self._demand.wanted(now_ns) - len(self._stock)
         try:
             for _ in range(missing):
                 self._stock.append(self._conceive())
@@ -236,6 +242,8 @@ class Births:
         self._drop(blank)
         pool, environment = blank.pool, blank.environment
         if pool is None or environment is None:
+            if pool is None:
+                self._refill_from_ns = time.monotonic_ns() + REFILL_AGAIN_NS
             _give_back(blank)
             if blank.on_ended is not None:
                 blank.on_ended(KILLED if blank.status is None else blank.status, blank.failure)
@@ -349,7 +357,7 @@ def _give_back(blank: Blank) -> None:
     blank.cell.release()
 
 
-def _widen(pipe_fd: int) -> None:
+def widen(pipe_fd: int) -> None:
     """More room in a log pipe, where the host allows it: a burst of output then holds the function up less."""
     try:
         fcntl.fcntl(pipe_fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)

@@ -48,6 +48,7 @@ class Snapshot:
     init_ns: int = 0
     used_ns: int = 0
     restored: int = 0
+    outlived: bool = False  # its template's zygote ended before it was made
     waiting: list[Environment] = field(default_factory=list)
 
     def close(self) -> None:
@@ -127,9 +128,11 @@ class Snapshots:
             found[1].close()
 
     def forget_all(self) -> None:
-        """The zygote is gone that all of them belong to. What waits will be ordered from its successor's."""
+        """The zygote is gone that all of them belong to: each is made anew from its successor, when it is wanted."""
         for pool, snapshot in list(self._by_pool.values()):
-            if snapshot.status == "ready":
+            if snapshot.status == "making":
+                snapshot.outlived = True
+            else:
                 self.forget(pool)
 
     def statistics(self, pool: Pool | None) -> dict[str, Any] | None:
@@ -185,6 +188,9 @@ class Snapshots:
         if id(pool) not in self._by_pool:
             snapshot.status = "failed"
             return
+        if snapshot.outlived:
+            self._make_again(pool, snapshot)
+            return
         held = sum(os.fstat(fd).st_size for fd in files[2:])
         if status != 0 or failure or told.get("error_type") or not told:
             ended = failure or f"the template ended with wait status {status}"
@@ -201,6 +207,15 @@ class Snapshots:
             snapshot.status = "ready"
             self._make_room()
             self._tell_waiting(pool, snapshot)
+
+    def _make_again(self, pool: Pool, old: Snapshot) -> None:
+        old.status = "failed"
+        self.forget(pool)
+        if old.waiting:
+            new = self.prepare(pool)
+            new.waiting, old.waiting = old.waiting, []
+            if new.status != "making":
+                self._tell_waiting(pool, new)
 
     def _fail(self, pool: Pool, snapshot: Snapshot, reason: str) -> None:
         snapshot.close()

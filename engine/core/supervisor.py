@@ -24,7 +24,7 @@ from ..sandbox.choose import Enforcement
 from ..sandbox.contract import Mechanism
 from ..states import Event, State, step
 from . import outcomes
-from .births import Births, release
+from .births import Births, release, widen
 from .cpu_demand import INTERVAL_NS
 from .keep_alive.contract import Eviction, KeepAlive
 from .memory import HostMemory
@@ -212,7 +212,7 @@ class Supervisor:
         repair.inspect(lane)  # before anyone is told: who calls again at once must not get into a forged region
         for index in lost:
             self._end_on_exit(pool, environment, index, status)
-        if not started and environment.start_code == SNAPSHOT:
+        if not started and environment.start_code == SNAPSHOT and environment.state is State.STARTING:
             self.snapshots.distrust(pool, "an environment that began from it ended at once: see its log")
         elif not started and environment.state is not State.KILLING:
             self._note_init(pool, environment, "error", error_type)
@@ -276,6 +276,7 @@ class Supervisor:
         environment.state = step(environment.state, Event.INIT_DONE)
         environment.cell.seal()
         environment.cell.set_cpu(pool.cpu_share)
+        widen(environment.log_fd)
         pool.retries = 0
         if not environment.late:
             pool.late_init = False

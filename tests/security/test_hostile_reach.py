@@ -187,7 +187,9 @@ def test_the_very_first_environment_of_a_function_has_a_user_of_its_own(
     """By the host's count too. A user of −1 is no change of user."""
     hostile.invoke()
     if "users" in enforced:
-        uids = Path(f"/proc/{environment_pid(hostile.door, hostile.name)}/status").read_text().split("Uid:")[1].split()[:4]
+        uids = (
+            Path(f"/proc/{environment_pid(hostile.door, hostile.name)}/status").read_text().split("Uid:")[1].split()[:4]
+        )
         assert len(set(uids)) == 1
         assert int(uids[0]) >= FIRST_UID
 
