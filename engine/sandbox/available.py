@@ -87,7 +87,12 @@ def _rehome(module: ModuleType, prefix: str) -> None:
     if isinstance(folders, list):
         folders[:] = [_moved(folder, prefix) for folder in folders]
     spec = getattr(module, "__spec__", None)
-    for owner, name in ((module, "__file__"), (module, "__cached__"), (spec, "origin"), (getattr(module, "__loader__", None), "path")):
+    for owner, name in (
+        (module, "__file__"),
+        (module, "__cached__"),
+        (spec, "origin"),
+        (getattr(module, "__loader__", None), "path"),
+    ):
         path = getattr(owner, name, None)
         if isinstance(path, str) and path.startswith(f"{prefix}/"):
             setattr(owner, name, _moved(path, prefix))

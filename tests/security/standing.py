@@ -196,7 +196,9 @@ def _descriptors() -> Counter[str]:
             kinds[re.sub(r"\d+", "", os.readlink(f"/proc/self/fd/{fd}"))] += 1
         except OSError:
             continue
-    return Counter({kind: number for kind, number in kinds.items() if not kind.startswith(("/sys/fs/cgroup", "/proc/"))})
+    return Counter(
+        {kind: number for kind, number in kinds.items() if not kind.startswith(("/sys/fs/cgroup", "/proc/"))}
+    )
 
 
 def _lines(file: str) -> frozenset[str]:

@@ -21,7 +21,11 @@ ENDINGS: dict[str, tuple[str, dict[str, Any], str]] = {
     "SIGKILL": ("signals_itself", {"number": signal.SIGKILL}, KILLED),
     "SIGTERM": ("signals_itself", {"number": signal.SIGTERM}, "Runtime exited with error: signal: terminated"),
     "SIGQUIT": ("signals_itself", {"number": signal.SIGQUIT}, "Runtime exited with error: signal: quit"),
-    "SIGXCPU": ("signals_itself", {"number": signal.SIGXCPU}, "Runtime exited with error: signal: CPU time limit exceeded"),
+    "SIGXCPU": (
+        "signals_itself",
+        {"number": signal.SIGXCPU},
+        "Runtime exited with error: signal: CPU time limit exceeded",
+    ),
     "a real-time signal": ("signals_itself", {"number": 40}, "Runtime exited with error: signal: signal 40"),
     "abort": ("aborts", {}, "Runtime exited with error: signal: aborted"),
     "a null pointer": ("reads_nowhere", {}, CRASHED),

@@ -65,7 +65,9 @@ def test_its_own_code_and_the_hosts_programs_cannot_be_changed(hostile: Hostile,
     for path, said in told.items():
         assert set(said) <= {"EROFS", "EACCES", "EPERM", "ENOENT", "ETXTBSY"}, path
     folders = ["/", "/etc", "/usr", "/usr/bin", "/dev", "/run", "/proc", "/var/tmp", "/opt"]
-    made = hostile.told("makes", folders=[*folders, *(("/var/task", "/var/lang") if "files" in enforced else ()), "/tmp"])
+    made = hostile.told(
+        "makes", folders=[*folders, *(("/var/task", "/var/lang") if "files" in enforced else ()), "/tmp"]
+    )
     assert made.pop("/tmp") == "done"
     assert set(made.values()) <= {"EROFS", "EACCES", "EPERM", "ENOENT"}, made
     assert (hostile.door.get_function(hostile.name).code.root / "attacks.py").read_bytes() == (
@@ -132,7 +134,10 @@ def test_it_has_three_descriptors_and_its_channel_and_its_children_have_three(ho
     assert own.pop(0) == "/dev/null"
     assert own[1] == own[2]
     kinds = sorted(link.split(":")[0].rstrip("0123456789") for fd, link in own.items() if fd > 2)
-    assert kinds in (["/memfd", "anon_inode", "pipe"], ["/memfd", "anon_inode", "pipe", "pipe"])  # and the pipe it asks by
+    assert kinds in (
+        ["/memfd", "anon_inode", "pipe"],
+        ["/memfd", "anon_inode", "pipe", "pipe"],
+    )  # and the pipe it asks by
     assert all(fd >= 1_024 for fd, link in own.items() if "memfd" in link or "eventfd" in link)
     assert set(told["child"]) <= {0, 1, 2, 3, 4}  # 3: the pipe's end it was given by its parent, or the folder ls reads
     assert {0, 1, 2} <= set(told["child"])
@@ -163,7 +168,9 @@ def test_the_very_first_environment_of_a_function_has_a_user_of_its_own(
     """By the host's count too. A user of −1 is no change of user."""
     hostile.invoke()
     if "users" in enforced:
-        uids = Path(f"/proc/{environment_pid(hostile.door, hostile.name)}/status").read_text().split("Uid:")[1].split()[:4]
+        uids = (
+            Path(f"/proc/{environment_pid(hostile.door, hostile.name)}/status").read_text().split("Uid:")[1].split()[:4]
+        )
         assert len(set(uids)) == 1
         assert int(uids[0]) >= FIRST_UID
 

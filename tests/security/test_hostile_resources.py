@@ -23,7 +23,9 @@ def test_a_fork_bomb_stops_at_1024_processes_and_is_told_so(hostile: Hostile, en
     assert hostile.invoke().function_error is None
 
 
-def test_a_fork_bomb_whose_children_fork_too_is_gone_at_its_time_limit(hasty: Hostile, enforced: frozenset[str]) -> None:
+def test_a_fork_bomb_whose_children_fork_too_is_gone_at_its_time_limit(
+    hasty: Hostile, enforced: frozenset[str]
+) -> None:
     if "pids" in enforced:
         hasty.times_out("forks", hang=True)
 
