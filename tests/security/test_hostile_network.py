@@ -20,8 +20,10 @@ Deploy = Callable[..., Hostile]
 NETLINK, PACKET, ALG, VSOCK, XDP, BLUETOOTH = 16, 17, 38, 40, 44, 31
 STREAM, DGRAM, RAW = 1, 2, 3
 KINDS = {
-    "tcp": [2, STREAM, 0], "udp": [2, DGRAM, 0], "tcp6": [10, STREAM, 0], "unix": [1, STREAM, 0], "route": [NETLINK, RAW, 0],
-    "raw": [2, RAW, 1], "raw6": [10, RAW, 58], "ping": [2, DGRAM, 1], "sctp": [2, STREAM, 132], "packet": [PACKET, RAW, 0],
+    "tcp": [2, STREAM, 0], "udp": [2, DGRAM, 0], "tcp6": [10, STREAM, 0], "unix": [1, STREAM, 0],
+    "route": [NETLINK, RAW, 0],
+    "raw": [2, RAW, 1], "raw6": [10, RAW, 58], "ping": [2, DGRAM, 1], "sctp": [2, STREAM, 132],
+    "packet": [PACKET, RAW, 0],
     "old packet": [2, 10, 0], "audit": [NETLINK, RAW, 9], "netfilter": [NETLINK, RAW, 12], "alg": [ALG, 5, 0],
     "vsock": [VSOCK, STREAM, 0], "xdp": [XDP, RAW, 0], "bluetooth": [BLUETOOTH, RAW, 1],
 }  # fmt: skip
