@@ -20,8 +20,8 @@ PATIENCE_S = 20.0  # for what must happen; it never decides how long something m
 ONE_VCPU_MB = 1_769  # so that no CPU quota slows a test
 CODE = Path(__file__).parent / "code"
 REPORT = re.compile(
-    r"REPORT RequestId: (?P<id>\S+)\tDuration: \S+ ms\tBilled Duration: (?P<billed>\d+) ms\tMemory Size: (?P<memory>\d+) MB"
-    r"\tMax Memory Used: (?P<most>\d+) MB\t(?:Init Duration: \S+ ms\t)?(?P<status>.*)"
+    r"REPORT RequestId: (?P<id>\S+)\tDuration: \S+ ms\tBilled Duration: (?P<billed>\d+) ms\t"
+    r"Memory Size: (?P<memory>\d+) MB\tMax Memory Used: (?P<most>\d+) MB\t(?:Init Duration: \S+ ms\t)?(?P<status>.*)"
 )
 OK = ""
 EXITED = "Status: error\tError Type: Runtime.ExitError"
@@ -137,11 +137,11 @@ def births(door: engine.sync.Engine) -> Any:
 
 def environment_pid(door: engine.sync.Engine, name: str) -> int:
     """Of the only environment of a function."""
-    (pid,) = (home.own_pid for lane, home in _homes(door) if lane == name)
+    (pid,) = (home.own_pid for lane, home in homes(door) if lane == name)
     return int(pid)
 
 
-def _homes(door: engine.sync.Engine) -> list[tuple[str, Any]]:
+def homes(door: engine.sync.Engine) -> list[tuple[str, Any]]:
     return [(blank.pool.lane.name, blank) for blank in list(births(door)._homes.values())]
 
 

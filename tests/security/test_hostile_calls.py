@@ -55,18 +55,20 @@ def test_the_other_ways_into_the_kernel_are_shut(hostile: Hostile) -> None:
     assert told["int 0x80"] in ("EPERM", "SIGSEGV")
 
 
-def test_no_limit_and_no_priority_can_be_raised(hostile: Hostile) -> None:
+def test_no_limit_and_no_priority_can_be_raised(hostile: Hostile, enforced: frozenset[str]) -> None:
     told = hostile.told("raises_limits")
+    if "users" not in enforced:
+        told.pop("limits of init")  # its init is the same user's then, and hurts nobody else
     for what in ("descriptors", "core"):
         assert told.pop(what) in {*DENIED, "ValueError: not allowed to raise maximum limit"}, what
     for what in ("oom_score_adj of init", "limits of init", "cgroup", "sysrq"):
-        assert told.pop(what) in {*DENIED, "ENOENT", "ESRCH", "EROFS"}, what
+        assert told.pop(what, "EPERM") in {*DENIED, "ENOENT", "ESRCH", "EROFS"}, what
     assert set(told.values()) <= DENIED, told
 
 
 def test_clock_names_roots_mounts_and_users_are_not_its_to_change(hostile: Hostile) -> None:
     host = os.uname().nodename
-    assert set(hostile.told("sets_host").values()) <= DENIED
+    assert set(hostile.told("sets_host").values()) <= {*DENIED, "EINVAL"}  # a user that its namespace does not have
     assert os.uname().nodename == host
 
 
@@ -90,9 +92,8 @@ def test_setuid_programs_run_as_whoever_starts_them(hostile: Hostile, enforced: 
         assert set(capabilities) == {"0" * 16}
     if "files" not in enforced:
         told.pop("nosuid")
-    assert told == {
-        "own copy": True, "no new privileges": True, "ids": [True, True], **({"nosuid": []} if "files" in enforced else {})
-    }  # fmt: skip
+    assert told.pop("nosuid", []) == []
+    assert told == {"own copy": True, "no new privileges": True, "ids": [True, True]}
 
 
 def test_a_function_that_hides_from_proc_is_measured_and_ended_all_the_same(hasty: Hostile) -> None:

@@ -1,4 +1,4 @@
-"""However a hostile function ends, and whatever it leaves behind when it does: its caller's answer, and nothing else."""
+"""However a hostile function ends, and whatever it leaves behind: its caller's answer, and nothing else."""
 
 from __future__ import annotations
 

@@ -15,6 +15,8 @@ from engine.core.quarters import FIRST_UID
 Deploy = Callable[..., Hostile]
 MINE = "sesame-" + "a5" * 16
 UNSEEN = ("ENOENT", "EACCES")
+ROOT = {"bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "opt", "proc", "run", "sbin", "tmp", "usr", "var"}
+DEVICES = {"fd", "full", "null", "random", "stderr", "stdin", "stdout", "urandom", "zero"}
 
 
 def test_no_secret_of_the_victim_is_found_anywhere(deploy: Deploy, enforced: frozenset[str], tmp_path: Path) -> None:
@@ -58,10 +60,10 @@ def test_the_hosts_files_and_other_functions_code_are_not_there(
 def test_its_own_code_and_the_hosts_programs_cannot_be_changed(hostile: Hostile, enforced: frozenset[str]) -> None:
     if not enforced & {"files", "file access"}:
         return
-    told = hostile.told(
-        "writes", paths=["/var/task/attacks.py", "/usr/bin/env", "/etc/passwd", "/etc/resolv.conf", "/var/lang/bin/python3.11"]
-        if "files" in enforced else ["/usr/bin/env", "/etc/passwd"],
-    )  # fmt: skip
+    paths = ["/usr/bin/env", "/etc/passwd", "/etc/resolv.conf"]
+    if "files" in enforced:
+        paths += ["/var/task/attacks.py", "/var/lang/bin/python3.11"]
+    told = hostile.told("writes", paths=paths)
     for path, said in told.items():
         assert set(said) <= {"EROFS", "EACCES", "EPERM", "ENOENT", "ETXTBSY"}, path
     folders = ["/", "/etc", "/usr", "/usr/bin", "/dev", "/run", "/proc", "/var/tmp", "/opt"]
@@ -80,27 +82,8 @@ def test_it_sees_its_own_processes_mounts_and_devices_and_no_others(hostile: Hos
     if "processes" in enforced and "files" in enforced:
         assert told["pids"] == [told["own pid"]]  # not even its init
         assert not [path for path in told["mounts"] if path.startswith(("/sys", "/home", "/root", "/run/host"))]
-        assert set(told["root"]) <= {
-            *(
-                [
-                    "bin",
-                    "dev",
-                    "etc",
-                    "lib",
-                    "lib32",
-                    "lib64",
-                    "libx32",
-                    "opt",
-                    "proc",
-                    "run",
-                    "sbin",
-                    "tmp",
-                    "usr",
-                    "var",
-                ]
-            )
-        }
-        assert set(told["dev"]) == set(["fd", "full", "null", "random", "stderr", "stdin", "stdout", "urandom", "zero"])
+        assert set(told["root"]) <= ROOT
+        assert set(told["dev"]) == DEVICES
         assert set(told["homes"]) == {"/root", "/tmp"}
         assert told["own name"] == "sbx_user1051"
         assert told["cwd"] == "/var/task"

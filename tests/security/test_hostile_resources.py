@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
 import pytest
-from standing import EXITED, ONE_VCPU_MB, OUT_OF_MEMORY, Hostile
+from standing import CODE, EXITED, OUT_OF_MEMORY, PATIENCE_S, Hostile, homes
+
+import engine.core.supervisor
 
 KILLED = "Runtime exited with error: signal: killed"
 PROCESSES = 1_024
@@ -53,7 +56,7 @@ def test_memory_in_a_file_without_a_name_counts(deploy: Deploy, enforced: frozen
         deploy(memory_mb=HOG_MB).ends("takes_memory_in_files", KILLED, verdict=OUT_OF_MEMORY)
 
 
-def test_an_init_that_hogs_memory_is_killed_again_inside_the_invocation(deploy: Deploy, tmp_path: Any) -> None:
+def test_an_init_that_hogs_memory_is_killed_again_inside_the_invocation(deploy: Deploy, tmp_path: Path) -> None:
     code = "import os\nif not os.environ.get('TAME'):\n held = bytearray(400 << 20)\nfrom attacks import handler\n"
     hostile = deploy(memory_mb=HOG_MB, code=_with(code, tmp_path), handler="app.handler")
     result = hostile.invoke()
@@ -63,8 +66,8 @@ def test_an_init_that_hogs_memory_is_killed_again_inside_the_invocation(deploy: 
     hostile.door.update_function_configuration(hostile.name, environment={"TAME": "1"})
 
 
-def _with(code: str, folder: Any) -> Any:
-    for file in (Hostile.__init__.__globals__["CODE"]).glob("*.py"):
+def _with(code: str, folder: Path) -> Path:
+    for file in CODE.glob("*.py"):
         (folder / file.name).write_bytes(file.read_bytes())
     (folder / "app.py").write_text(code)
     return folder
@@ -125,10 +128,32 @@ def test_a_log_pipe_made_small_and_stubborn_holds_up_its_own_function_alone(host
 
 
 def test_threads_that_are_left_stand_still_between_invocations(hostile: Hostile, enforced: frozenset[str]) -> None:
-    """It counts with every tenth of a millisecond, so an idle moment would show."""
-    hostile.told("leaves_a_thread", at_its_work=True)
+    """The kernel says that all of the environment is frozen; an invocation finds it running again."""
+    for _ in range(2):
+        hostile.told("leaves_a_thread", at_its_work=not hostile.results)
+        if "freeze" in enforced:
+            (cell,) = (home.cell for lane, home in homes(hostile.door) if lane == hostile.name)
+            deadline = time.monotonic() + PATIENCE_S
+            while not cell.frozen():
+                assert time.monotonic() < deadline
+                time.sleep(0.002)
     assert hostile.invoke().start == "warm"
 
 
-def test_an_account_of_what_was_taken_is_one_vcpus_worth_of_memory() -> None:
-    assert ONE_VCPU_MB > HOG_MB
+def test_a_daemon_that_left_its_session_is_frozen_and_goes_with_its_environment(hostile: Hostile) -> None:
+    hostile.told("leaves_everything")
+    assert hostile.invoke().start == "warm"
+
+
+def test_an_init_that_hangs_is_ended_and_done_again_under_the_time_limit(
+    deploy: Deploy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine.core.supervisor, "INIT_TIMEOUT_S", 0.3)
+    code = "import os, signal\nif not os.environ.get('TAME'):\n signal.pause()\nfrom attacks import handler\n"
+    hostile = deploy(timeout_s=1, code=_with(code, tmp_path), handler="app.handler")
+    result = hostile.invoke()
+    message = f"RequestId: {result.request_id} Error: Task timed out after 1.00 seconds"
+    assert result.json() == {"errorType": "Sandbox.Timedout", "errorMessage": message}
+    assert hostile.report(result)["status"] == "Status: timeout"
+    monkeypatch.undo()
+    hostile.door.update_function_configuration(hostile.name, environment={"TAME": "1"})
