@@ -14,6 +14,7 @@ from typing import Any
 from .._ext.environment import Environment
 from ..errors import EngineError
 from ..sandbox.contract import Limits, Mechanism
+from ..sandbox.scratch import Scratch
 from .blanks import Blank, Demand
 from .pools import Pool
 from .quarters import Quarters
@@ -30,7 +31,7 @@ HOPELESS = "the interpreter that forks environments ends at once, time and again
 
 class Births:
     """`on_ended(pool, environment, wait status)` and `on_failed(pool, environment, why)` tell what became of each
-    environment; neither is told of one twice."""
+    environment; neither is told of one twice. `give_back` takes the scratch folder of one that is no more."""
 
     def __init__(
         self,
@@ -39,11 +40,13 @@ class Births:
         *,
         on_ended: Callable[[Pool, Environment, int], None],
         on_failed: Callable[[Pool, Environment, str], None],
+        give_back: Callable[[Scratch], None],
     ) -> None:
         self._mechanism = mechanism
         self._quarters = quarters
         self._on_ended = on_ended
         self._on_failed = on_failed
+        self._give_back_scratch = give_back
         self._by_key: dict[int, Blank] = {}
         self._by_fd: dict[int, Blank] = {}
         self._homes: dict[Environment, Blank] = {}
@@ -85,10 +88,13 @@ class Births:
         """Whether it was ordered and has not ended."""
         return environment in self._homes
 
-    def order(self, pool: Pool, environment: Environment, copied: tuple[int, ...] = ()) -> None:
+    def order(
+        self, pool: Pool, environment: Environment, scratch: Scratch | None, copied: tuple[int, ...] = ()
+    ) -> None:
         """Give it a blank, at once if one is in stock. `copied`: the files of the snapshot that it is to begin from.
 
-        Raises OSError, EngineError at the host's bounds.
+        `scratch`, which is to be its /tmp, is given back when it is no more; the caller's if this raises: OSError,
+        EngineError at the host's bounds.
         """
         self._quarters.lodge(pool)  # before the order is written, which names its user
         self._demand.started(time.monotonic_ns())
@@ -99,7 +105,7 @@ class Births:
             while True:
                 blank = self._stock.popleft() if self._stock else self._conceive()
                 try:
-                    self._give(blank, pool, environment, write_fd, copied)
+                    self._give(blank, pool, environment, write_fd, scratch, copied)
                 except ConnectionError:  # it was killed in stock, and word of that is on its way
                     continue
                 environment.cell = blank.cell
@@ -108,36 +114,55 @@ class Births:
             os.close(write_fd)
 
     def order_template(
-        self, pool: Pool, stream: str, fds: list[int], limits: Limits, on_ended: Callable[[int, str], None]
+        self,
+        pool: Pool,
+        stream: str,
+        fds: list[int],
+        limits: Limits,
+        scratch: Scratch | None,
+        on_ended: Callable[[int, str], None],
     ) -> Blank:
-        """Have a blank make a snapshot; `on_ended(wait status, failure)` follows. Raises OSError, EngineError."""
-        self._quarters.lodge(pool)  # the order names its user
+        """Have a blank make a snapshot; `on_ended(wait status, failure)` follows. `scratch`, raises: see `order`."""
+        self._quarters.lodge(pool)
+        order = pool.template_order(stream, has_scratch=scratch is not None)
         while True:
             blank = self._stock.popleft() if self._stock else self._conceive()
             try:
-                self._hand_over(blank, pool, pool.template_order(stream), fds, limits)
+                self._hand_over(blank, pool, order, fds, limits, scratch)
             except ConnectionError:
                 continue
             blank.on_ended = on_ended
             return blank
 
-    def _give(self, blank: Blank, pool: Pool, environment: Environment, log_fd: int, copied: tuple[int, ...]) -> None:
+    def _give(
+        self,
+        blank: Blank,
+        pool: Pool,
+        environment: Environment,
+        log_fd: int,
+        scratch: Scratch | None,
+        copied: tuple[int, ...],
+    ) -> None:
         fds = [pool.lane.region_fd, pool.lane.event_fd, log_fd, *copied]
-        self._hand_over(blank, pool, pool.order(environment, "copy" if copied else "environment"), fds, pool.limits())
+        order = pool.order(environment, "copy" if copied else "environment", has_scratch=scratch is not None)
+        self._hand_over(blank, pool, order, fds, pool.limits(), scratch)
         blank.environment = environment
         environment.pid = blank.own_pid
         environment.watch(blank.cell.gauges(), self.facts.memory_kb)
         self._homes[environment] = blank
 
-    def _hand_over(self, blank: Blank, pool: Pool, order: bytes, fds: list[int], limits: Limits) -> None:
+    def _hand_over(
+        self, blank: Blank, pool: Pool, order: bytes, fds: list[int], limits: Limits, scratch: Scratch | None
+    ) -> None:
+        namespace = [] if pool.namespace_fd < 0 else [pool.namespace_fd]
         try:
-            blank.give(order, fds if pool.namespace_fd < 0 else [*fds, pool.namespace_fd])
+            blank.give(order, [*fds, *namespace, *([] if scratch is None else [scratch.mount_fd])])
             blank.cell.set_limits(limits)
             blank.go()
         except OSError:
             self.strike(blank)  # it may have the order already, and is nobody's
             raise
-        blank.pool = pool
+        blank.pool, blank.scratch = pool, scratch
 
     def _conceive(self) -> Blank:
         """Order one more blank from the zygote."""
@@ -240,6 +265,8 @@ class Births:
     def _ended(self, blank: Blank) -> None:
         """Its init has ended, and with it all that was in its PID namespace."""
         self._drop(blank)
+        if blank.scratch is not None:
+            self._give_back_scratch(blank.scratch)
         pool, environment = blank.pool, blank.environment
         if pool is None or environment is None:
             if pool is None:

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Literal
 
 import psutil
@@ -23,8 +24,10 @@ from ..config import INIT_AHEAD_TIMEOUT_S, LOG_PER_INVOCATION_BYTES
 from ..errors import EngineError
 from ..records import streams
 from ..sandbox.contract import Limits
+from ..sandbox.scratch import Scratch
 from .births import Births
 from .pools import PROCESSES_MAX, SNAPSHOT, Pool
+from .scratches import Scratches
 
 COUNT_MAX: Final = 64  # snapshots held at once; past it, or past the bytes, the least recently used goes
 MEMORY_SHARE: Final = 0.25  # of the host's memory, for all of them together
@@ -61,9 +64,15 @@ class Snapshots:
     """`on_settled(pool, waiting)` is called when environments that waited can be ordered, one way or the other."""
 
     def __init__(
-        self, births: Births, *, on_settled: Callable[[Pool, list[Environment]], None], after: After | None = None
+        self,
+        births: Births,
+        scratches: Scratches,
+        *,
+        on_settled: Callable[[Pool, list[Environment]], None],
+        after: After | None = None,
     ) -> None:
         self._births = births
+        self._scratches = scratches
         self._on_settled = on_settled
         self.after = after
         self._by_pool: dict[int, tuple[Pool, Snapshot]] = {}
@@ -80,10 +89,7 @@ class Snapshots:
             return found[1]
         snapshot = Snapshot()
         self._by_pool[id(pool)] = pool, snapshot
-        try:
-            self._make(pool, snapshot)
-        except (OSError, EngineError) as error:
-            self._fail(pool, snapshot, f"no template could be started: {error}")
+        self._scratches.claim(pool, None, partial(self._make_with, pool, snapshot))
         return snapshot
 
     def must_wait(self, pool: Pool, environment: Environment) -> bool:
@@ -157,7 +163,20 @@ class Snapshots:
 
     # --- making -------------------------------------------------------------------------------------------------------
 
-    def _make(self, pool: Pool, snapshot: Snapshot) -> None:
+    def _make_with(self, pool: Pool, snapshot: Snapshot, scratch: Scratch | None, failure: str) -> None:
+        """Once there is a folder for its template's /tmp, or there cannot be one."""
+        try:
+            if failure:
+                raise EngineError(f"no folder for its /tmp could be made: {failure}")
+            if id(pool) not in self._by_pool:
+                raise EngineError("the version is gone")
+            self._make(pool, snapshot, scratch)
+        except (OSError, EngineError) as error:
+            if scratch is not None:
+                self._scratches.give_back(scratch)
+            self._fail(pool, snapshot, f"no template could be started: {error}")
+
+    def _make(self, pool: Pool, snapshot: Snapshot, scratch: Scratch | None) -> None:
         files = [_file(name) for name in ("log", "report", "memory", "tmp")]
         stream = streams.stream_name(pool.lane.version, time.time_ns() // 1_000_000)
 
@@ -171,7 +190,7 @@ class Snapshots:
         # Its memory is written to a file that counts as its own: room for both.
         limits = Limits(2 * pool.configuration.memory_mb + SPARE_MB, None, PROCESSES_MAX)
         try:
-            template = self._births.order_template(pool, stream, files, limits, ended)
+            template = self._births.order_template(pool, stream, files, limits, scratch, ended)
         except BaseException:
             for fd in files:
                 os.close(fd)
