@@ -20,7 +20,7 @@ cdef class Scheduler:
     cdef bint lambda_scaling, draining, polling, may_spin, woke
     cdef readonly int spinning
     cdef int epoll_fd
-    cdef readonly int bell_fd           # ours alone: a lane's own can be filled by its function, and then a write waits
+    cdef int bell_fd                    # ours alone: a lane's own can be filled by its function, and then a write waits
     cdef int pid
     cdef list parked
     cdef uint64_t hot_until_ns
