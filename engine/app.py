@@ -55,14 +55,15 @@ class Engine:
     the expected wait exceeds the expected cold start, "lambda" whenever none is free. cpu: "lambda" gives a function
     CPU in proportion to its memory, "host" as much as there is. network: what functions may reach that do not say so
     themselves: "host" what the host can, "loopback" only itself, "none" nothing; None is "loopback" under
-    sandbox="strict", else "host". account_concurrency: invocations accepted and not answered, over all functions.
-    keep_alive_s: how long an idle environment is kept; with keep_alive_policy "histogram" that holds until a
-    function's own idle times tell how long it pays, and when to start one ahead of need. memory_budget_mb: what all
-    environments together may hold, by their functions' memory_mb; there, and where the host's memory is short, idle
-    environments make room, in the order that eviction names. strict_runtimes: refuse a python3.N other than the
-    engine's own instead of running it with a warning. credentials: AWS_ACCESS_KEY_ID and its like, for functions to
-    see; nothing of the host's own environment ever is. ledger_bytes: how much of the ledger's records is kept in
-    data_dir, after which the oldest go; sums and bill stay for ever.
+    sandbox="strict", else "host". ephemeral_storage: what /tmp is: "disk", no memory of the function's, refused where
+    it cannot be had; "memory", charged to it; None is "disk" where that can be had. account_concurrency: invocations
+    accepted and not answered, over all functions. keep_alive_s: how long an idle environment is kept; with
+    keep_alive_policy "histogram" that holds until a function's own idle times tell how long it pays, and when to start
+    one ahead of need. memory_budget_mb: what all environments together may hold, by their functions' memory_mb; there,
+    and where the host's memory is short, idle environments make room, in the order that eviction names.
+    strict_runtimes: refuse a python3.N other than the engine's own instead of running it with a warning. credentials:
+    AWS_ACCESS_KEY_ID and its like, for functions to see; nothing of the host's own environment ever is. ledger_bytes:
+    how much of the ledger's records is kept in data_dir, after which the oldest go; sums and bill stay for ever.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Engine:
         scaling: Scaling = "adaptive",
         cpu: Literal["lambda", "host"] = "lambda",
         network: Network | None = None,
+        ephemeral_storage: Literal["disk", "memory"] | None = None,
         account_concurrency: int = config.ACCOUNT_CONCURRENCY,
         keep_alive_s: float = config.KEEP_ALIVE_S,
         keep_alive_policy: Literal["fixed", "histogram"] = "fixed",
@@ -91,6 +93,7 @@ class Engine:
             scaling=scaling,
             cpu=cpu,
             network=network,
+            ephemeral_storage=ephemeral_storage,
             account_concurrency=account_concurrency,
             keep_alive_s=keep_alive_s,
             keep_alive_policy=keep_alive_policy,
@@ -138,7 +141,7 @@ class Engine:
             self._scheduler.close()
             raise
         loop.add_reader(self._supervisor.births.fileno(), self._supervisor.births.attend)
-        self._supervisor.births.refill()
+        self._supervisor.refill()
         if self._drains_on_loop:
             loop.add_reader(self._scheduler.fileno(), self._scheduler.readable)
         self._opened().provisioned.refresh()
@@ -166,7 +169,8 @@ class Engine:
                 after=self._loop.call_later,
             )
             opened.callback(control.close)
-            self._supervisor.births.open(control.jail_plan())
+            opened.callback(self._supervisor.scratches.close)  # before its folder goes
+            self._supervisor.open(control.jail_plan(), control.scratch_folder, self._settings.ephemeral_storage)
             if self._settings.sandbox == "strict":
                 refuse_what_is_missing(self._supervisor.enforcement())
             self._control = control

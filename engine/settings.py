@@ -20,6 +20,7 @@ CHOICES: Final = {
     "eviction": ("least-recently-used", "greedy-dual"),
 }
 KEEP_ALIVE_MOST_S: Final = 31_536_000  # a year: an environment that is kept for ever
+EPHEMERAL_STORAGES: Final = ("disk", "memory")  # what /tmp is made of; None: disk where that can be had
 CONCURRENCY_MAX: Final = 10_000_000
 LEDGER_LEAST_BYTES: Final = 1_048_576
 
@@ -43,6 +44,7 @@ class EngineSettings:
     credentials: dict[str, str]
     ledger_bytes: int
     network: Network | None = None
+    ephemeral_storage: Literal["disk", "memory"] | None = None
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -52,6 +54,11 @@ class EngineSettings:
         if self.network is not None and self.network not in config.NETWORKS:
             told = ", ".join(repr(choice) for choice in config.NETWORKS)
             raise InvalidParameterValueException(f"network={self.network!r}: choose one of {told}, or None")
+        if self.ephemeral_storage not in (None, *EPHEMERAL_STORAGES):
+            told = ", ".join(repr(choice) for choice in EPHEMERAL_STORAGES)
+            raise InvalidParameterValueException(
+                f"ephemeral_storage={self.ephemeral_storage!r}: choose one of {told}, or None"
+            )
         if not 1 <= self.account_concurrency <= CONCURRENCY_MAX:
             raise InvalidParameterValueException(
                 f"account_concurrency={self.account_concurrency}: it lies between 1 and {CONCURRENCY_MAX:,}"

@@ -43,7 +43,8 @@ cdef extern from * nogil:
 
 ABI = REGION_ABI
 SLOT_COUNT = SLOTS
-HEAD = (<object>REGION_MAGIC).to_bytes(8, "little") + (<object>REGION_ABI).to_bytes(4, "little")   # how a formatted region begins
+# How a formatted region begins.
+HEAD = (<object>REGION_MAGIC).to_bytes(8, "little") + (<object>REGION_ABI).to_bytes(4, "little")
 
 
 def create_region(str name) -> int:

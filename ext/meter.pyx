@@ -110,7 +110,8 @@ cdef class Ledger:
 
     def row(self, uint64_t number) -> tuple:
         """(request_id bytes, published_ns, claimed_ns, done_ns, init_ns, billed_ms, memory_mb, max_memory_mb,
-        environment serial, start code, outcome code, error type, billed_start_ns). Raises IndexError for a record that is not held."""
+        environment serial, start code, outcome code, error type, billed_start_ns). Raises IndexError for a record that
+        is not held."""
         cdef record_t* r
         if number >= self.appended or number < self.oldest:
             raise IndexError(f"record {number} is not held: {self.oldest} to {self.appended} are")

@@ -45,7 +45,8 @@ cdef extern from * nogil:
     #endif
     #define INTO_CGROUP 0x200000000ULL
     struct clone3_arguments { /* linux/sched.h, up to the cgroup's descriptor: CLONE_ARGS_SIZE_VER2 */
-        uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+        uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+        uint64_t set_tid, set_tid_size, cgroup;
     };
     /* clone(2) where clone3 is not needed: containers often filter that. */
     static long fork_into(uint64_t flags, int cgroup_fd, int *pidfd) {
@@ -121,8 +122,8 @@ cdef extern from * nogil:
         close(fd);
     }
     /* Give back what the init has of the zygote's memory and never needs: it keeps its stack, its thread's own block,
-       libc and this module. Every symbol was bound when that was loaded (setup.py): the linker's tables go too. Without this, each page that the zygote and the environment have both written to since the
-       fork would live on here. */
+       libc and this module. Every symbol was bound when that was loaded (setup.py): the linker's tables go too.
+       Without this, each page that zygote and environment have both written to since the fork would live on here. */
     static void shed_memory(void) {
         char text[2048], here = 0;
         size_t held = 0;
@@ -261,8 +262,8 @@ def bear(uint64_t flags, int cgroup_fd, int control_fd, tuple entries, int zygot
     """Fork an init into new namespaces, and it an environment: (the init's pid, its pidfd). (0, -1) in the environment.
 
     What goes wrong is said on `control_fd` (b"F" and text), and so is the environment's wait status in the end (b"S").
-    cgroup_fd: a v2 directory to be born in, or -1; entries: descriptors to write b"0" into. alone: the init is the first
-    process of a PID namespace, with which all others end; rooted: it mounts /proc of that. hostname: "" leaves it.
+    cgroup_fd: a v2 directory to be born in, or -1; entries: descriptors to write b"0" into. alone: the init is the
+    first process of a PID namespace, with which all others end; rooted: it mounts its /proc. hostname: "" leaves it.
     Only for processes with one thread. Raises OSError.
     """
     cdef init_t init

@@ -13,9 +13,10 @@ from engine._ext.meter cimport Quota
 from engine._ext.queue cimport *
 from engine._ext.waking cimport freeze, has_company, thaw
 
-from engine._ext.linux import punch
 
 cdef enum:
+    CLAIM_NS = 5000000000       # what is idle claims when it is called; a CPU quota or a busy host may come between
+    CALLS_APART_NS = 1000000000     # further apart, two calls are about two invocations
     ANNOUNCE_NS = 5000000000    # an answer is announced right after it is written; a CPU quota may come between
     TICK_LOG_BYTES = 1 << 20    # log bytes taken from one environment in one tick
 
@@ -43,6 +44,7 @@ def admit(Lane lane, str stream, bint late=False) -> Environment:
 
 def retire(Lane lane, Environment env) -> None:
     """Ask an environment to end as soon as it is idle. It takes no further invocation."""
+    env.retiring = True
     if env.index >= 0:
         store32(&env_at(lane.queue.base_ptr, env.index).retire, 1)
         thaw(lane, env)
@@ -219,9 +221,20 @@ def sweep(Lane lane, uint64_t now_ns) -> list:
     if waiting and lane.ready > len(busy):
         for env in lane.environments:
             if env is not None and env.is_ready and env.index not in busy and is_live(&lane.queue, env.index):
-                thaw(lane, env)
-                queue_call(&lane.queue, env.index)
+                call(lane, env, now_ns)
     return overdue
+
+
+cdef int call(Lane lane, Environment env, uint64_t now_ns) except -1:
+    """Wake an idle environment for what waits. One that never comes was stopped or held up by its own function."""
+    thaw(lane, env)
+    queue_call(&lane.queue, env.index)
+    if now_ns > env.last_called_ns + CALLS_APART_NS or env.used_ns > env.called_ns:
+        env.called_ns = now_ns
+    elif now_ns > env.called_ns + CLAIM_NS:
+        lane.condemn(env)
+    env.last_called_ns = now_ns
+    return 0
 
 
 def inspect(Lane lane) -> None:
@@ -365,10 +378,3 @@ def reset(Lane lane) -> list:
     lane.format()
     lane.pump()
     return old
-
-
-def trim(Lane lane) -> None:
-    """Give spill space back that a quiet lane no longer needs."""
-    if lane.spilled_bytes > 0 and lane.outstanding == 0:
-        punch(lane.region_fd, SPILL_OFFSET, REGION_BYTES - SPILL_OFFSET)
-        lane.spilled_bytes = 0

@@ -21,7 +21,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from engine._ext.environment cimport Waiter
 from engine._ext.epoll cimport *
-from engine._ext.kernel cimport monotonic_ns, sched_yield
+from engine._ext.kernel cimport monotonic_ns, ring_bell, sched_yield
 from engine._ext.lane cimport Lane
 from engine._ext.layout cimport fence, relax, store32
 from engine._ext.queue cimport any_finished, queue_t
@@ -75,13 +75,16 @@ cdef class Scheduler:
         self.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
         if self.epoll_fd < 0:
             raise OSError(errno, os.strerror(errno))
+        self.bell_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.wake_on(self.bell_fd)
 
     def close(self) -> None:
         """Take nothing more. Everything outstanding must have been ended."""
         self.closed = True
         if self.epoll_fd >= 0:
             os.close(self.epoll_fd)
-            self.epoll_fd = -1
+            os.close(self.bell_fd)
+            self.epoll_fd = self.bell_fd = -1
 
     def fileno(self) -> int:
         """Readable when an answer may be there."""
@@ -89,11 +92,19 @@ cdef class Scheduler:
 
     def watch(self, Lane lane) -> None:
         """Have this lane's eventfd wake us."""
+        self.wake_on(lane.event_fd)
+
+    def ring(self) -> None:
+        """Wake the thread that sleeps over the lanes."""
+        ring_bell(self.bell_fd)
+
+    cdef int wake_on(self, int event_fd) except -1:
         cdef epoll_event event
         event.events = EPOLLIN | EPOLLET
         event.data.u64 = 0
-        if epoll_ctl(self.epoll_fd, EPOLL_CTL_ADD, lane.event_fd, &event) != 0:
+        if epoll_ctl(self.epoll_fd, EPOLL_CTL_ADD, event_fd, &event) != 0:
             raise OSError(errno, os.strerror(errno))
+        return 0
 
     def rest(self, Lane lane) -> None:
         """Stop looking at a lane that has nothing outstanding."""
@@ -354,7 +365,7 @@ cdef class Scheduler:
             if self.closed:
                 raise EngineClosedError("the engine was closed while this invocation ran")
             if self.arm():
-                waiter.bell_fd = lane.event_fd      # the supervisor answers too: for environments that died or hang
+                waiter.bell_fd = self.bell_fd       # the supervisor answers too: for environments that died or hang
                 with nogil:
                     epoll_wait(self.epoll_fd, events, EVENTS, 1000)
                 waiter.bell_fd = -1

@@ -14,6 +14,7 @@ from typing import Any
 from .._ext.environment import Environment
 from ..errors import EngineError
 from ..sandbox.contract import Limits, Mechanism
+from ..sandbox.scratch import Scratch
 from .blanks import Blank, Demand
 from .pools import Pool
 from .quarters import Quarters
@@ -24,12 +25,13 @@ BARREN_MAX = 3  # zygotes in a row that end before they fork anything; then thos
 PIPE_BYTES = 262_144
 KILLED = signal.SIGKILL  # as a status of waitpid(2)
 END_TIMEOUT_S = 5.0
+REFILL_AGAIN_NS = 1_000_000_000  # after a blank ended in stock: what ends them may not be over
 HOPELESS = "the interpreter that forks environments ends at once, time and again"
 
 
 class Births:
     """`on_ended(pool, environment, wait status)` and `on_failed(pool, environment, why)` tell what became of each
-    environment; neither is told of one twice."""
+    environment; neither is told of one twice. `give_back` takes the scratch folder of one that is no more."""
 
     def __init__(
         self,
@@ -38,11 +40,13 @@ class Births:
         *,
         on_ended: Callable[[Pool, Environment, int], None],
         on_failed: Callable[[Pool, Environment, str], None],
+        give_back: Callable[[Scratch], None],
     ) -> None:
         self._mechanism = mechanism
         self._quarters = quarters
         self._on_ended = on_ended
         self._on_failed = on_failed
+        self._give_back_scratch = give_back
         self._by_key: dict[int, Blank] = {}
         self._by_fd: dict[int, Blank] = {}
         self._homes: dict[Environment, Blank] = {}
@@ -50,6 +54,7 @@ class Births:
         self._demand = Demand()
         self._last_key = 0
         self._backlog: deque[Blank] = deque()
+        self._refill_from_ns = 0
         self._in_flight: set[Blank] = set()
         self._barren = 0
         self._plan: dict[str, Any] | None = None
@@ -83,56 +88,81 @@ class Births:
         """Whether it was ordered and has not ended."""
         return environment in self._homes
 
-    def order(self, pool: Pool, environment: Environment, copied: tuple[int, ...] = ()) -> None:
+    def order(
+        self, pool: Pool, environment: Environment, scratch: Scratch | None, copied: tuple[int, ...] = ()
+    ) -> None:
         """Give it a blank, at once if one is in stock. `copied`: the files of the snapshot that it is to begin from.
 
-        Raises OSError, EngineError at the host's bounds.
+        `scratch`, which is to be its /tmp, is given back when it is no more; the caller's if this raises: OSError,
+        EngineError at the host's bounds.
         """
+        self._quarters.lodge(pool)  # before the order is written, which names its user
         self._demand.started(time.monotonic_ns())
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(write_fd, True)
-        _widen(write_fd)
         environment.log_fd = read_fd
         try:
             while True:
                 blank = self._stock.popleft() if self._stock else self._conceive()
-                environment.cell = blank.cell
                 try:
-                    self._give(blank, pool, environment, write_fd, copied)
+                    self._give(blank, pool, environment, write_fd, scratch, copied)
                 except ConnectionError:  # it was killed in stock, and word of that is on its way
-                    environment.cell = None
                     continue
+                environment.cell = blank.cell
                 return
         finally:
             os.close(write_fd)
 
     def order_template(
-        self, pool: Pool, stream: str, fds: list[int], limits: Limits, on_ended: Callable[[int, str], None]
+        self,
+        pool: Pool,
+        stream: str,
+        fds: list[int],
+        limits: Limits,
+        scratch: Scratch | None,
+        on_ended: Callable[[int, str], None],
     ) -> Blank:
-        """Have a blank make a snapshot; `on_ended(wait status, failure)` follows. Raises OSError, EngineError."""
+        """Have a blank make a snapshot; `on_ended(wait status, failure)` follows. `scratch`, raises: see `order`."""
+        self._quarters.lodge(pool)
+        order = pool.template_order(stream, has_scratch=scratch is not None)
         while True:
             blank = self._stock.popleft() if self._stock else self._conceive()
             try:
-                self._hand_over(blank, pool, pool.template_order(stream), fds, limits)
+                self._hand_over(blank, pool, order, fds, limits, scratch)
             except ConnectionError:
                 continue
             blank.on_ended = on_ended
             return blank
 
-    def _give(self, blank: Blank, pool: Pool, environment: Environment, log_fd: int, copied: tuple[int, ...]) -> None:
+    def _give(
+        self,
+        blank: Blank,
+        pool: Pool,
+        environment: Environment,
+        log_fd: int,
+        scratch: Scratch | None,
+        copied: tuple[int, ...],
+    ) -> None:
         fds = [pool.lane.region_fd, pool.lane.event_fd, log_fd, *copied]
-        self._hand_over(blank, pool, pool.order(environment, "copy" if copied else "environment"), fds, pool.limits())
+        order = pool.order(environment, "copy" if copied else "environment", has_scratch=scratch is not None)
+        self._hand_over(blank, pool, order, fds, pool.limits(), scratch)
         blank.environment = environment
         environment.pid = blank.own_pid
         environment.watch(blank.cell.gauges(), self.facts.memory_kb)
         self._homes[environment] = blank
 
-    def _hand_over(self, blank: Blank, pool: Pool, order: bytes, fds: list[int], limits: Limits) -> None:
-        self._quarters.lodge(pool)
-        blank.give(order, fds if pool.namespace_fd < 0 else [*fds, pool.namespace_fd])
-        blank.cell.set_limits(limits)
-        blank.go()
-        blank.pool = pool
+    def _hand_over(
+        self, blank: Blank, pool: Pool, order: bytes, fds: list[int], limits: Limits, scratch: Scratch | None
+    ) -> None:
+        namespace = [] if pool.namespace_fd < 0 else [pool.namespace_fd]
+        try:
+            blank.give(order, [*fds, *namespace, *([] if scratch is None else [scratch.mount_fd])])
+            blank.cell.set_limits(limits)
+            blank.go()
+        except OSError:
+            self.strike(blank)  # it may have the order already, and is nobody's
+            raise
+        blank.pool, blank.scratch = pool, scratch
 
     def _conceive(self) -> Blank:
         """Order one more blank from the zygote."""
@@ -144,7 +174,10 @@ class Births:
 
     def refill(self) -> None:
         """Bring the stock to what recent demand asks for. Raises nothing: without stock a start takes longer."""
-        missing = self._demand.wanted(time.monotonic_ns()) - len(self._stock)
+        now_ns = time.monotonic_ns()
+        if now_ns < self._refill_from_ns:
+            return
+        missing = self._demand.wanted(now_ns) - len(self._stock)
         try:
             for _ in range(missing):
                 self._stock.append(self._conceive())
@@ -232,8 +265,12 @@ class Births:
     def _ended(self, blank: Blank) -> None:
         """Its init has ended, and with it all that was in its PID namespace."""
         self._drop(blank)
+        if blank.scratch is not None:
+            self._give_back_scratch(blank.scratch)
         pool, environment = blank.pool, blank.environment
         if pool is None or environment is None:
+            if pool is None:
+                self._refill_from_ns = time.monotonic_ns() + REFILL_AGAIN_NS
             _give_back(blank)
             if blank.on_ended is not None:
                 blank.on_ended(KILLED if blank.status is None else blank.status, blank.failure)
@@ -347,7 +384,7 @@ def _give_back(blank: Blank) -> None:
     blank.cell.release()
 
 
-def _widen(pipe_fd: int) -> None:
+def widen(pipe_fd: int) -> None:
     """More room in a log pipe, where the host allows it: a burst of output then holds the function up less."""
     try:
         fcntl.fcntl(pipe_fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)

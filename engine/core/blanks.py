@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from .._ext.environment import Environment
 from ..sandbox.contract import Cell
+from ..sandbox.scratch import Scratch
 from .pools import Pool
 from .zygotes import receive
 
@@ -45,6 +46,7 @@ class Blank:
         self.failure = ""
         self.pool: Pool | None = None
         self.environment: Environment | None = None
+        self.scratch: Scratch | None = None
         self.on_ended: Callable[[int, str], None] | None = None  # of a template: (wait status, failure)
         self.killed = False
         self.socket, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -83,9 +85,10 @@ class Blank:
 
 
 class Demand:
-    """How many blanks should be in stock: as many as the largest burst of starts of the last minute."""
+    """How many should be in stock: as many as the largest burst of starts of the last minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, least: int = STOCK_LEAST) -> None:
+        self._least = least
         self._bursts: deque[tuple[int, int]] = deque()  # (began, starts), fewer later ones than earlier ones kept
         self._began_ns = self._starts = 0
 
@@ -99,8 +102,8 @@ class Demand:
         self._bursts.append((now_ns, self._starts))
 
     def wanted(self, now_ns: int) -> int:
-        """Blanks to keep in stock."""
+        """How many to keep in stock."""
         while self._bursts and now_ns - self._bursts[0][0] > DEMAND_MEMORY_NS:
             self._bursts.popleft()
         largest = self._bursts[0][1] if self._bursts else 0
-        return min(STOCK_MOST, max(STOCK_LEAST, largest))
+        return min(STOCK_MOST, max(self._least, largest))

@@ -110,6 +110,12 @@ class Control:
         """What a zygote needs to know to put a jail around environments: the fields of `sandbox.jail.Plan`."""
         return jail_plan(self._settings.sandbox, self._store.root, self._runtime_packages)
 
+    @property
+    def scratch_folder(self) -> Path | None:
+        """Where the files behind environments' /tmp are; None where it is to be memory, or no sandbox is wanted."""
+        unwanted = self._settings.ephemeral_storage == "memory" or self._settings.sandbox == "off"
+        return None if unwanted else self._storage.root / "scratch"
+
     def listening_on(self, socket: str) -> None:
         """See `Engine.listening_on`."""
         if self._storage.folder is not None:

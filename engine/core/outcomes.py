@@ -43,7 +43,7 @@ def exit_reason(wait_status: int) -> str:
 
 def _signal_words(number: int) -> str:
     """As Go's os package names signals, which is where Lambda's words come from."""
-    words = {
+    words: dict[int, str] = {
         signal.SIGKILL: "killed",
         signal.SIGTERM: "terminated",
         signal.SIGSEGV: "segmentation fault",
@@ -57,8 +57,17 @@ def _signal_words(number: int) -> str:
         signal.SIGALRM: "alarm clock",
         signal.SIGTRAP: "trace/breakpoint trap",
         signal.SIGQUIT: "quit",
+        signal.SIGUSR1: "user defined signal 1",
+        signal.SIGUSR2: "user defined signal 2",
+        signal.SIGXCPU: "CPU time limit exceeded",
+        signal.SIGXFSZ: "file size limit exceeded",
+        signal.SIGVTALRM: "virtual timer expired",
+        signal.SIGPROF: "profiling timer expired",
+        signal.SIGIO: "I/O possible",
+        signal.SIGPWR: "power failure",
+        signal.SIGSYS: "bad system call",
     }
-    return words.get(signal.Signals(number) if number in list(signal.Signals) else signal.SIGKILL, f"signal {number}")
+    return words.get(number, f"signal {number}")
 
 
 def _ending(error_type: str, message: str, outcome: Outcome) -> Ending:

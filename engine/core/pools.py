@@ -67,10 +67,12 @@ class Pool:
         members = [each for each in self.lane.environments if each is not None and not each.is_ready]
         return starting - sum(is_provisioned(each) and now_ns - each.spawned_ns > SOON_NS for each in members)
 
-    def order(self, environment: Environment, purpose: Literal["environment", "copy"]) -> bytes:
-        """What a blank is told of the function it gets: JSON."""
+    def order(
+        self, environment: Environment, purpose: Literal["environment", "copy"], *, has_scratch: bool = False
+    ) -> bytes:
+        """What a blank is told of the function it gets: JSON. has_scratch: whether a mount for /tmp comes with it."""
         order = {
-            **self._order(purpose, environment.stream),
+            **self._order(purpose, environment.stream, has_scratch),
             "index": environment.index,
             "late": environment.late,
             "hooks": purpose == "environment" and self.configuration.starts_from_snapshot,
@@ -78,13 +80,13 @@ class Pool:
         order["surroundings"]["initialization_type"] = self._initialization_type(environment)
         return json.dumps(order).encode()
 
-    def template_order(self, stream: str) -> bytes:
+    def template_order(self, stream: str, *, has_scratch: bool = False) -> bytes:
         """What a blank is told that is to make a snapshot: JSON."""
-        order = self._order("template", stream)
+        order = self._order("template", stream, has_scratch)
         order["surroundings"]["initialization_type"] = "snap-start"
         return json.dumps(order).encode()
 
-    def _order(self, purpose: str, stream: str) -> dict[str, Any]:
+    def _order(self, purpose: str, stream: str, has_scratch: bool) -> dict[str, Any]:
         configuration = self.configuration
         return {
             "purpose": purpose,
@@ -97,6 +99,7 @@ class Pool:
                 "tmp_mb": configuration.ephemeral_storage_mb,
                 "network": self.network,
                 "has_namespace": self.namespace_fd >= 0,
+                "has_scratch": has_scratch,
             },
         }
 

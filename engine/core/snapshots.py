@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Literal
 
 import psutil
@@ -23,8 +24,10 @@ from ..config import INIT_AHEAD_TIMEOUT_S, LOG_PER_INVOCATION_BYTES
 from ..errors import EngineError
 from ..records import streams
 from ..sandbox.contract import Limits
+from ..sandbox.scratch import Scratch
 from .births import Births
 from .pools import PROCESSES_MAX, SNAPSHOT, Pool
+from .scratches import Scratches
 
 COUNT_MAX: Final = 64  # snapshots held at once; past it, or past the bytes, the least recently used goes
 MEMORY_SHARE: Final = 0.25  # of the host's memory, for all of them together
@@ -48,6 +51,7 @@ class Snapshot:
     init_ns: int = 0
     used_ns: int = 0
     restored: int = 0
+    outlived: bool = False  # its template's zygote ended before it was made
     waiting: list[Environment] = field(default_factory=list)
 
     def close(self) -> None:
@@ -60,9 +64,15 @@ class Snapshots:
     """`on_settled(pool, waiting)` is called when environments that waited can be ordered, one way or the other."""
 
     def __init__(
-        self, births: Births, *, on_settled: Callable[[Pool, list[Environment]], None], after: After | None = None
+        self,
+        births: Births,
+        scratches: Scratches,
+        *,
+        on_settled: Callable[[Pool, list[Environment]], None],
+        after: After | None = None,
     ) -> None:
         self._births = births
+        self._scratches = scratches
         self._on_settled = on_settled
         self.after = after
         self._by_pool: dict[int, tuple[Pool, Snapshot]] = {}
@@ -79,10 +89,7 @@ class Snapshots:
             return found[1]
         snapshot = Snapshot()
         self._by_pool[id(pool)] = pool, snapshot
-        try:
-            self._make(pool, snapshot)
-        except (OSError, EngineError) as error:
-            self._fail(pool, snapshot, f"no template could be started: {error}")
+        self._scratches.claim(pool, None, partial(self._make_with, pool, snapshot))
         return snapshot
 
     def must_wait(self, pool: Pool, environment: Environment) -> bool:
@@ -127,9 +134,11 @@ class Snapshots:
             found[1].close()
 
     def forget_all(self) -> None:
-        """The zygote is gone that all of them belong to. What waits will be ordered from its successor's."""
+        """The zygote is gone that all of them belong to: each is made anew from its successor, when it is wanted."""
         for pool, snapshot in list(self._by_pool.values()):
-            if snapshot.status == "ready":
+            if snapshot.status == "making":
+                snapshot.outlived = True
+            else:
                 self.forget(pool)
 
     def statistics(self, pool: Pool | None) -> dict[str, Any] | None:
@@ -154,7 +163,20 @@ class Snapshots:
 
     # --- making -------------------------------------------------------------------------------------------------------
 
-    def _make(self, pool: Pool, snapshot: Snapshot) -> None:
+    def _make_with(self, pool: Pool, snapshot: Snapshot, scratch: Scratch | None, failure: str) -> None:
+        """Once there is a folder for its template's /tmp, or there cannot be one."""
+        try:
+            if failure:
+                raise EngineError(f"no folder for its /tmp could be made: {failure}")
+            if id(pool) not in self._by_pool:
+                raise EngineError("the version is gone")
+            self._make(pool, snapshot, scratch)
+        except (OSError, EngineError) as error:
+            if scratch is not None:
+                self._scratches.give_back(scratch)
+            self._fail(pool, snapshot, f"no template could be started: {error}")
+
+    def _make(self, pool: Pool, snapshot: Snapshot, scratch: Scratch | None) -> None:
         files = [_file(name) for name in ("log", "report", "memory", "tmp")]
         stream = streams.stream_name(pool.lane.version, time.time_ns() // 1_000_000)
 
@@ -168,7 +190,7 @@ class Snapshots:
         # Its memory is written to a file that counts as its own: room for both.
         limits = Limits(2 * pool.configuration.memory_mb + SPARE_MB, None, PROCESSES_MAX)
         try:
-            template = self._births.order_template(pool, stream, files, limits, ended)
+            template = self._births.order_template(pool, stream, files, limits, scratch, ended)
         except BaseException:
             for fd in files:
                 os.close(fd)
@@ -184,6 +206,9 @@ class Snapshots:
         told = _told(report_fd)
         if id(pool) not in self._by_pool:
             snapshot.status = "failed"
+            return
+        if snapshot.outlived:
+            self._make_again(pool, snapshot)
             return
         held = sum(os.fstat(fd).st_size for fd in files[2:])
         if status != 0 or failure or told.get("error_type") or not told:
@@ -201,6 +226,15 @@ class Snapshots:
             snapshot.status = "ready"
             self._make_room()
             self._tell_waiting(pool, snapshot)
+
+    def _make_again(self, pool: Pool, old: Snapshot) -> None:
+        old.status = "failed"
+        self.forget(pool)
+        if old.waiting:
+            new = self.prepare(pool)
+            new.waiting, old.waiting = old.waiting, []
+            if new.status != "making":
+                self._tell_waiting(pool, new)
 
     def _fail(self, pool: Pool, snapshot: Snapshot, reason: str) -> None:
         snapshot.close()

@@ -6,12 +6,14 @@ loop (`later`), because a lane is in the middle of something when it makes them.
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
 
-from .._ext import repair
+from .._ext import reclaim, repair
 from .._ext.environment import Environment
 from .._ext.lane import Lane
 from .._ext.result import uuid_text
@@ -23,15 +25,17 @@ from ..records import report, streams
 from ..sandbox import choose
 from ..sandbox.choose import Enforcement
 from ..sandbox.contract import Mechanism
+from ..sandbox.scratch import Scratch
 from ..states import Event, State, step
 from . import outcomes
-from .births import Births, release
+from .births import Births, release, widen
 from .cpu_demand import INTERVAL_NS
 from .keep_alive.contract import Eviction, KeepAlive
 from .memory import HostMemory
 from .pools import PROVISIONED, SNAPSHOT, Pool, is_provisioned
 from .quarters import Quarters
 from .scaling import LEAST_CPU_SHARE, Load, Scaling, environments_to_start
+from .scratches import Scratches
 from .snapshots import Snapshots
 from .upkeep import Hands, Upkeep
 
@@ -69,11 +73,32 @@ class Supervisor:
         self.upkeep = Upkeep(keep_alive, eviction, hands, memory_budget_mb=memory_budget_mb, clock=clock or HostClock())
         self._pools: dict[Lane, Pool] = {}
         self._quarters = Quarters()
-        self.births = Births(mechanism, self._quarters, on_ended=self._ended, on_failed=self._give_up)
-        self.snapshots = Snapshots(self.births, on_settled=self._snapshot_settled)
+        self.scratches = Scratches(later)
+        self.births = Births(
+            mechanism,
+            self._quarters,
+            on_ended=self._ended,
+            on_failed=self._give_up,
+            give_back=self.scratches.give_back,
+        )
+        self.snapshots = Snapshots(self.births, self.scratches, on_settled=self._snapshot_settled)
         self.births.on_new_zygote = self.snapshots.forget_all
         self.deaths = 0
         self._ticks = 0
+
+    def open(
+        self,
+        jail_plan: dict[str, Any],
+        scratch_folder: Path | None,
+        ephemeral_storage: Literal["disk", "memory"] | None,
+    ) -> None:
+        """Start what forks environments and what makes folders for their /tmp.
+
+        Raises WorkerStartError, and SandboxUnavailableError where what is asked of /tmp cannot be had.
+        """
+        self.scratches.open(scratch_folder)
+        self.births.open(jail_plan)
+        self.scratches.settle(self.births.facts, ephemeral_storage)
 
     # --- pools --------------------------------------------------------------------------------------------------------
 
@@ -110,7 +135,8 @@ class Supervisor:
 
     def enforcement(self) -> list[Enforcement]:
         """Which limit is enforced by what."""
-        return choose.lines(self._mechanism, self.births.facts.enforced, self.births.facts.missing)
+        facts = self.births.facts
+        return [*choose.lines(self._mechanism, facts.enforced, facts.missing), self.scratches.enforcement()]
 
     # --- starting -----------------------------------------------------------------------------------------------------
 
@@ -176,9 +202,22 @@ class Supervisor:
         self.snapshots.prepare(self._pools[lane])
 
     def _order(self, pool: Pool, environment: Environment) -> None:
+        """Order it once there is a folder for its /tmp, which is at once where one is in stock."""
+        self.scratches.claim(pool, environment, partial(self._order_with, pool, environment))
+
+    def _order_with(self, pool: Pool, environment: Environment, scratch: Scratch | None, failure: str) -> None:
+        if environment.state is not State.STARTING:  # it was retired while it waited
+            if scratch is not None:
+                self.scratches.give_back(scratch)
+            self._let_go(pool, environment)
+            return
         try:
-            self.births.order(pool, environment, self.snapshots.copy_for(pool, environment) or ())
+            if failure:
+                raise EngineError(f"no folder for its /tmp could be made: {failure}")
+            self.births.order(pool, environment, scratch, self.snapshots.copy_for(pool, environment) or ())
         except (OSError, EngineError) as error:
+            if scratch is not None:
+                self.scratches.give_back(scratch)
             self._give_up(pool, environment, str(error))
 
     def _snapshot_settled(self, pool: Pool, waiting: list[Environment]) -> None:
@@ -213,7 +252,7 @@ class Supervisor:
         repair.inspect(lane)  # before anyone is told: who calls again at once must not get into a forged region
         for index in lost:
             self._end_on_exit(pool, environment, index, status)
-        if not started and environment.start_code == SNAPSHOT:
+        if not started and environment.start_code == SNAPSHOT and environment.state is State.STARTING:
             self.snapshots.distrust(pool, "an environment that began from it ended at once: see its log")
         elif not started and environment.state is not State.KILLING:
             self._note_init(pool, environment, "error", error_type)
@@ -224,6 +263,8 @@ class Supervisor:
         """Give back what an environment that is no more had, and see to those who wait."""
         repair.bury(pool.lane, environment)
         environment.state = step(environment.state, Event.ENDED)
+        if not pool.lane.closed:
+            reclaim.reclaim(pool.lane)
         release(environment)
         if not pool.lane.closed:
             now_ns = time.monotonic_ns()
@@ -275,6 +316,7 @@ class Supervisor:
         environment.state = step(environment.state, Event.INIT_DONE)
         environment.cell.seal()
         environment.cell.set_cpu(pool.cpu_share)
+        widen(environment.log_fd)
         pool.retries = 0
         if not environment.late:
             pool.late_init = False
@@ -322,7 +364,7 @@ class Supervisor:
     def kill(self, environment: Environment) -> None:
         """SIGKILL; word that it is gone does the rest."""
         environment.state = step(environment.state, Event.KILL)
-        waiting_in = self.snapshots.forsake(environment)
+        waiting_in = self.snapshots.forsake(environment) or self.scratches.forsake(environment)
         if waiting_in is not None:
             self._later(self._let_go, waiting_in, environment)
         self.births.kill(environment)
@@ -367,9 +409,14 @@ class Supervisor:
         self._ticks += 1
         for lane in list(self._scheduler.active):
             self._tend(self._pools[lane], now_ns)
-        self.births.refill()  # here, so that nobody's start waits for it
+        self.refill()  # here, so that nobody's start waits for it
         self._scheduler.release_old()
         return bool(self._scheduler.active)
+
+    def refill(self) -> None:
+        """Bring the stocks of what starts need to what recent demand asks for."""
+        self.births.refill()
+        self.scratches.refill()
 
     def _tend(self, pool: Pool, now_ns: int) -> None:
         lane = pool.lane
@@ -409,7 +456,7 @@ class Supervisor:
             self.supersede(pool)
         elif pool.quiet_ticks > 100:
             repair.pump_logs(pool.lane)
-            repair.trim(pool.lane)
+            reclaim.trim(pool.lane)
             self._scheduler.rest(pool.lane)
             self.upkeep.trim(self.pools)
 
@@ -421,11 +468,12 @@ class Supervisor:
         """The engine closes: whoever still waits gets this exception."""
         for pool in self.pools:
             repair.abandon(pool.lane, error)
-            os.eventfd_write(pool.lane.event_fd, 1)  # a thread may be asleep over it
+        self._scheduler.ring()  # a thread may be asleep over one of them
 
     def close(self) -> None:
         """End every environment and the zygote, and give back all that they used."""
         self.births.close()
+        self.scratches.close()
         self.snapshots.close()
         for pool in self.pools:
             pool.lane.close()

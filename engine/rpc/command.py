@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from .. import config, errors
-from ..settings import CHOICES, default_data_dir, default_socket
+from ..settings import CHOICES, EPHEMERAL_STORAGES, default_data_dir, default_socket
 from .service import DRAIN_S, ServiceSettings, TcpDoor, run
 
 
@@ -25,6 +25,7 @@ from .service import DRAIN_S, ServiceSettings, TcpDoor, run
 @click.option("--scaling", type=click.Choice(CHOICES["scaling"]), default="adaptive", show_default=True)
 @click.option("--cpu", type=click.Choice(CHOICES["cpu"]), default="lambda", show_default=True)
 @click.option("--network", type=click.Choice(config.NETWORKS), help="For functions that do not say so; else as Engine.")
+@click.option("--ephemeral-storage", type=click.Choice(EPHEMERAL_STORAGES), help="What /tmp is; else as Engine.")
 @click.option("--account-concurrency", type=int, default=config.ACCOUNT_CONCURRENCY, show_default=True)
 @click.option("--keep-alive", type=float, default=config.KEEP_ALIVE_S, show_default=True, help="Seconds.")
 @click.option(
@@ -46,6 +47,7 @@ def serve(
     scaling: str,
     cpu: str,
     network: str | None,
+    ephemeral_storage: str | None,
     account_concurrency: int,
     keep_alive: float,
     keep_alive_policy: str,
@@ -67,6 +69,7 @@ def serve(
             "scaling": scaling,
             "cpu": cpu,
             "network": network,
+            "ephemeral_storage": ephemeral_storage,
             "account_concurrency": account_concurrency,
             "keep_alive_s": keep_alive,
             "keep_alive_policy": keep_alive_policy,

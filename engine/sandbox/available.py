@@ -74,7 +74,8 @@ def _use_own_interpreter(jail: Jail, plan: Plan) -> None:
     jail.stdlib = [root.LANGUAGE + folder.removeprefix(plan.prefix) for folder in plan.stdlib]
     sys.path[:] = jail.stdlib
     loaded = {folder: f"{root.RUNTIME}/{name}" for name, folder in plan.packages.items() if name in sys.modules}
-    interpreter.move(root.LANGUAGE, plan.executable, {**loaded, plan.prefix: root.LANGUAGE})
+    as_reached = {sys.base_prefix: root.LANGUAGE}  # perhaps through links
+    interpreter.move(root.LANGUAGE, plan.executable, {**loaded, plan.prefix: root.LANGUAGE, **as_reached})
 
 
 def _mount_proc(jail: Jail) -> None:

@@ -8,11 +8,12 @@ and gives up every right for good (`confine`) before it reads a byte of the user
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from .._ext import confine, namespaces
+from .._ext import confine, mounts, namespaces
 from . import landlock, root
 
 HOSTNAME: Final = "sandbox"
@@ -86,8 +87,11 @@ class Jail:
         if self._landlock:
             self._rules = landlock.prepare(["/"], WRITABLE, scope=True)
 
-    def furnish(self, code: str, layers: Sequence[str], tmp_mb: int) -> None:
-        """Mount code on /var/task and layers on /opt; /tmp gets that size. Raises OSError."""
+    def furnish(self, code: str, layers: Sequence[str], tmp_mb: int, tmp_fd: int | None = None) -> None:
+        """Mount code on /var/task and layers on /opt; /tmp gets that size. Raises OSError.
+
+        tmp_fd: a detached mount of that size to be /tmp, closed here; the one of `make_ready` stays below it, empty.
+        """
         if not self.is_rooted:
             return
         namespaces.mount(_stored(code), root.TASK, "", namespaces.BIND)
@@ -97,8 +101,16 @@ class Jail:
             lower = ":".join(_stored(layer) for layer in reversed(layers))  # the topmost first: a later layer wins
             namespaces.mount("layers", root.LAYERS, "overlay", _READ_ONLY, f"lowerdir={lower}")
         namespaces.mount(root.EMPTY, root.LOCKED, "", namespaces.BIND)
-        if tmp_mb != TMP_MB:
+        if tmp_fd is not None:
+            self._show_at_tmp(tmp_fd)
+        elif tmp_mb != TMP_MB:
             namespaces.mount("tmp", "/tmp", "tmpfs", namespaces.REMOUNT | _TMP_FLAGS, f"size={tmp_mb}m")
+
+    def _show_at_tmp(self, mount_fd: int) -> None:
+        mounts.attach(mount_fd, "/tmp")
+        os.close(mount_fd)
+        if self._rules is not None:
+            landlock.allow_writing(self._rules, "/tmp")  # the rule that there is speaks of what is covered now
 
     def connect(self, network: str, namespace_fd: int | None) -> int | None:
         """Enter the function's network namespace, or make it: then a descriptor of it is returned. Raises OSError."""
@@ -115,6 +127,8 @@ class Jail:
     def confine(self, uid: int, *, readable: Sequence[str]) -> None:
         """Give up every right for good. readable: what can be read of the host without a root of its own."""
         if "users" in self.enforced:
+            if uid <= 0:  # -1 would change nothing: the function would be root
+                raise OSError(errno.EINVAL, f"uid {uid} is no user for a function")
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)

@@ -56,6 +56,11 @@ def prepare(
     return ruleset
 
 
+def allow_writing(ruleset: int, path: str | os.PathLike[str]) -> None:
+    """Leave this path too, with all beneath it: for what was mounted after `prepare`. Raises OSError."""
+    _allow(ruleset, path, handled_rights(confine.landlock_abi()) & ~_NEVER)
+
+
 def handled_rights(abi: int) -> int:
     """Every file right that this ABI knows, and this file too."""
     rights = _FIRST

@@ -113,7 +113,7 @@ def _fill_etc(uids: range) -> None:
         if os.path.exists(OLD + source):
             os.makedirs(os.path.dirname(f"/etc/{name}"), exist_ok=True)
             _place(source, f"/etc/{name}")
-    users = "".join(f"{USER_NAME}:x:{uid}:{uid}::/tmp:/sbin/nologin\n" for uid in uids)
+    users = "".join(f"{USER_NAME}:x:{uid}:{uid}::/tmp:/sbin/nologin\n" for uid in (*uids, os.geteuid()) if uid)
     for name, text in {**_PLAIN_ETC, "passwd": f"root:x:0:0:root:/root:/sbin/nologin\n{users}"}.items():
         with open(f"/etc/{name}", "w") as file:
             file.write(text)

@@ -162,7 +162,7 @@ class LoopScratchPool:
         with tempfile.TemporaryFile(dir=self._folder, buffering=0) as image:
             _copy_sparse(self._formatted_image(size_mb).fileno(), image.fileno())
             with bound(image.fileno()) as device:
-                options: dict[str, str | None] = {"source": device, "noinit_itable": None}
+                options: dict[str, str | None] = {"source": device, "noinit_itable": None, "nobarrier": None}
                 mount_fd = mounts.filesystem_mount("ext4", options, mounts.NOSUID | mounts.NODEV | mounts.NOATIME)
         try:
             _open_to_all(mount_fd)

@@ -100,10 +100,12 @@ def _take_order(
 def _move_in(jail: Jail, order: dict[str, Any], fds: list[int]) -> int | None:
     """Take the function's place in the sandbox: code, /tmp, network, user, filters. A network namespace if one is made.
 
-    fds: region, its eventfd, the log pipe's end; then the function's network namespace if it has one.
+    fds: what the order's purpose takes; then the function's network namespace if it has one; then a mount to be /tmp
+    if it is not to be memory.
     """
     room = order["room"]
-    jail.furnish(order["surroundings"]["task_root"], order["layers"], room["tmp_mb"])
+    tmp_fd = fds.pop() if room["has_scratch"] else None
+    jail.furnish(order["surroundings"]["task_root"], order["layers"], room["tmp_mb"], tmp_fd)
     made = jail.connect(room["network"], fds.pop() if room["has_namespace"] else None)
     order["stdlib"] = jail.stdlib
     if jail.is_rooted:

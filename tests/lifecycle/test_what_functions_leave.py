@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
-from doors import Function, Gate, host_pid, watched
+from doors import Function, Gate, host_pid, kill_from_outside, watched
 
 Deploy = Callable[..., Function]
 
@@ -56,7 +56,7 @@ def test_a_daemon_is_gone_after_its_environment_was_killed(deploy: Deploy) -> No
     pid = function.pid(stream)
     daemon = host_pid(pid, own_pid)
     with watched(pid, daemon) as wait_gone:
-        psutil.Process(pid).kill()
+        kill_from_outside(function.door, pid)
         wait_gone()
     assert function({"waits for its orphanage": False}).start == "cold"
 

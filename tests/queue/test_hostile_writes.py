@@ -15,7 +15,7 @@ from kits import SLOTS, forge, word
 from lanes import SECOND_NS, TIMEOUT_S, Rig
 from oracle import READY_CAPACITY
 
-from engine._ext import repair
+from engine._ext import reclaim, repair
 from engine._ext.queue import FIELDS
 
 U64 = (1 << 64) - 1
@@ -122,7 +122,7 @@ class Attack(RuleBasedStateMachine):
             repair.take_output(self.lane, env)
         repair.pump_logs(self.lane)
         repair.ring(self.lane)
-        repair.trim(self.lane)
+        reclaim.trim(self.lane)
 
     @rule(pick=st.integers(0, 3))
     def retire(self, pick: int) -> None:

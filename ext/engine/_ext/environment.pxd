@@ -8,7 +8,7 @@ cdef class Waiter:
     cdef readonly object error
     cdef object lock            # made only when the thread parks
     cdef public object forward  # a future that takes the answer instead
-    cdef int bell_fd            # to be rung with the answer while the thread sleeps in epoll, else -1
+    cdef int bell_fd            # to be rung with the answer while the thread sleeps in epoll, else -1; no function's
 
 
 cdef class Environment:
@@ -20,6 +20,8 @@ cdef class Environment:
     cdef int freezer_fd, tasks_fd, peak_fd      # its cell's: see Gauges in sandbox/contract.py
     cdef bytes freeze_word, thaw_word
     cdef uint64_t billed_start_ns   # of the start, what its first invocation is billed for
+    cdef bint retiring          # told to end: never to be frozen again, or it could not
+    cdef uint64_t called_ns, last_called_ns     # while idle, for what waits: first and last
     cdef bint company           # other threads or processes were in there when it was last idle
     cdef uint64_t counted       # invocations served when they were last counted
     cdef uint64_t peak_read_ns

@@ -20,11 +20,13 @@ cdef class Scheduler:
     cdef bint lambda_scaling, draining, polling, may_spin, woke
     cdef readonly int spinning
     cdef int epoll_fd
+    cdef int bell_fd                    # ours alone: a lane's own can be filled by its function, and then a write waits
     cdef int pid
     cdef list parked
     cdef uint64_t hot_until_ns
     cdef uint64_t random[2]
 
+    cdef int wake_on(self, int event_fd) except -1
     cdef int new_id(self, uint8_t* raw_ptr) noexcept
     cdef int refuse(self, Lane lane) except -1
     cdef int submit(self, Lane lane, const char* payload_ptr, Py_ssize_t length, bytes extra, object waiter,

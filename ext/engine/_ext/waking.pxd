@@ -63,9 +63,12 @@ cdef inline void thaw(Lane lane, Environment env) noexcept:
 
 
 cdef inline void freeze(Lane lane, Environment env) noexcept:
-    """Stop an idle environment. The caller has seen that nothing waits which it could claim."""
+    """Stop an idle environment. The caller has seen that nothing waits which it could claim.
+
+    Not one that is about to end: what it leaves behind could not die either, and its init would wait for that.
+    """
     cdef uint64_t bit = <uint64_t>1 << (env.index & 63)
-    if not lane.frozen[env.index >> 6] & bit and write_word(env.freezer_fd, env.freeze_word):
+    if not env.retiring and not lane.frozen[env.index >> 6] & bit and write_word(env.freezer_fd, env.freeze_word):
         lane.frozen[env.index >> 6] |= bit
         lane.frozen_count += 1
 

@@ -1,0 +1,85 @@
+"""Sockets of every kind, and who answers on them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+PATIENCE_S = 20.0
+held: list[socket.socket] = []
+
+
+def said(step: Callable[[], Any]) -> str:
+    try:
+        step()
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, type(error).__name__)
+    return "done"
+
+
+def opens_sockets(*, kinds: dict[str, list[int]]) -> dict[str, str]:
+    return {name: said(lambda kind=kind: socket.socket(*kind).close()) for name, kind in kinds.items()}
+
+
+def connects(*, addresses: dict[str, Any]) -> dict[str, str]:
+    """A list is host and port; text is a path, with @ for an abstract name."""
+    return {name: said(lambda address=address: _connect(address).close()) for name, address in addresses.items()}
+
+
+def _connect(address: Any) -> socket.socket:
+    if isinstance(address, list):
+        return socket.create_connection((address[0], address[1]), timeout=PATIENCE_S)
+    plug = socket.socket(socket.AF_UNIX)
+    try:
+        plug.connect("\0" + address[1:] if address.startswith("@") else address)
+    except OSError:
+        plug.close()
+        raise
+    return plug
+
+
+def asks_service(*, port: int, words: str) -> str:
+    """What a service on the host's loopback says to bytes that are no credentials."""
+    with _connect(["127.0.0.1", port]) as plug:
+        plug.sendall(bytes.fromhex(words))
+        said = b""
+        try:
+            while part := plug.recv(4096):
+                said += part
+        except ConnectionResetError:
+            pass
+    return said.hex()
+
+
+def listens(*, label: str) -> dict[str, Any]:
+    """On loopback and on an abstract name, for as long as this environment lives."""
+    tcp, abstract = socket.socket(), socket.socket(socket.AF_UNIX)
+    held.extend((tcp, abstract))
+    tcp.bind(("127.0.0.1", 0))
+    abstract.bind(f"\0{label}")
+    for one in held:
+        one.listen()
+    own = connects(addresses={"tcp": list(tcp.getsockname()), "abstract": f"@{label}"})
+    return {"port": tcp.getsockname()[1], "own": own}
+
+
+def resolves(*, names: list[str]) -> dict[str, str]:
+    return {name: _resolve(name) for name in names}
+
+
+def _resolve(name: str) -> str:
+    try:
+        return socket.getaddrinfo(name, 80, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
+    except socket.gaierror:
+        return "gaierror"
+
+
+def counts_interfaces() -> list[str]:
+    return sorted(name for _, name in socket.if_nameindex())
+
+
+def own_pid() -> int:
+    return os.getpid()
