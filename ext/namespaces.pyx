@@ -161,14 +161,15 @@ cdef extern from * nogil:
         if (poll(&zygote, 1, 0) > 0) _exit(1);
         for (int i = 0; i < init->entries_count; i++)
             if (write(init->entries[i], "0", 1) < 0) give_up(init, "enter a cell");
-        default_signals();
+        signal(SIGCHLD, SIG_DFL); /* the zygote waits for nobody */
         if (!init->alone) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
         if (init->rooted && mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "hidepid=2"))
             give_up(init, "mount /proc");
         if (init->hostname[0] && sethostname(init->hostname, strlen(init->hostname))) give_up(init, "set the hostname");
         child = fork();
         if (child < 0) give_up(init, "fork");
-        if (child == 0) return;
+        if (child == 0) return; /* with Python's signal handling as it was: SIGPIPE stays ignored */
+        default_signals();
         write_file("/proc/self/oom_score_adj", "-1000"); /* the function goes first, its init never */
         close_between(2, (unsigned)init->control_fd);
         close_between((unsigned)init->control_fd, ~0u);

@@ -62,6 +62,7 @@ def _live(jail: Jail, worker: environment.Worker, control: int) -> int:
     linux.die_with_parent(signal.SIGKILL)
     _close_all_but(0, 1, 2, control)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     return _wait_for_order(jail, worker, socket.socket(fileno=control))
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -101,3 +104,15 @@ def test_a_dry_run_runs_nothing(deploy: Deploy) -> None:
     assert function().json() == 1
     with pytest.raises(errors.ResourceNotFoundException):
         function.door.invoke("nobody", invocation_type="DryRun")
+
+
+def test_signals_are_handled_as_in_any_python(deploy: Deploy) -> None:
+    code = "import signal; print({n.name: str(signal.getsignal(n)) for n in sorted(signal.valid_signals()) if n in S})"
+    names = "SIGCHLD SIGHUP SIGINT SIGPIPE SIGTERM SIGXFSZ"
+    chosen = f"import signal; S = {{getattr(signal, name) for name in {names.split()!r}}}; {code}"
+    plain = subprocess.run([sys.executable, "-P", "-c", chosen], capture_output=True, text=True, check=True).stdout
+    broken, handled = deploy("tells_its_signals")().json()
+    assert broken == "BrokenPipeError"
+    assert {name: re.sub(r" at 0x\w+", "", how) for name, how in handled.items()} == {
+        name: re.sub(r" at 0x\w+", "", how) for name, how in ast.literal_eval(plain).items()
+    }

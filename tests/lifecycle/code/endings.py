@@ -223,3 +223,23 @@ def waits(event: Event, context: Any) -> str:
 def prints_much(event: Event, context: Any) -> None:
     for number in range(event):
         print(f"line {number}")
+
+
+def tells_its_signals(event: Event, context: Any) -> list[Any]:
+    """How signals are handled, and what a write to a pipe that nobody reads comes to."""
+    read_fd, write_fd = os.pipe()
+    os.close(read_fd)
+    try:
+        os.write(write_fd, b"x")
+        broken = "written"
+    except BrokenPipeError:
+        broken = "BrokenPipeError"
+    finally:
+        os.close(write_fd)
+    return [
+        broken,
+        {number.name: str(signal.getsignal(number)) for number in signal.valid_signals() if number in SIGNALS},
+    ]
+
+
+SIGNALS = frozenset({signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM, signal.SIGXFSZ})
