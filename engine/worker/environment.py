@@ -188,9 +188,9 @@ def use_codec(worker: Worker, variables: dict[str, str]) -> None:
     place = worker.place
     ascii_only = variables["AWS_EXECUTION_ENV"].removeprefix("AWS_Lambda_") in marshal.ASCII_ONLY_RUNTIMES
     place.unmarshal, place.marshal = worker.codecs[ascii_only]
-    as_json = variables.get("AWS_LAMBDA_LOG_FORMAT") == "JSON"
-    if as_json:
-        logging_setup.use_json(worker.logs, variables.get("AWS_LAMBDA_LOG_LEVEL"))
+    as_json = logging_setup.is_json(variables.get("AWS_LAMBDA_LOG_FORMAT"))
+    if as_json or "AWS_LAMBDA_LOG_LEVEL" in variables:
+        logging_setup.choose(worker.logs, as_json=as_json, level=variables.get("AWS_LAMBDA_LOG_LEVEL"))
     place.fault = _fault_teller(place.marshal, as_json)
 
 

@@ -38,9 +38,15 @@ def configure(request_id: Callable[[], str], *, tenant_id: Callable[[], str | No
     return handler
 
 
-def use_json(handler: logging.Handler, level: str | None = None) -> None:
-    """The JSON format; and a level (AWS_LAMBDA_LOG_LEVEL, where TRACE means DEBUG), which comes with that alone."""
-    handler.setFormatter(JsonFormatter())
+def is_json(log_format: str | None) -> bool:
+    """Whether AWS_LAMBDA_LOG_FORMAT asks for JSON; a function's own settings may have it in any case."""
+    return log_format is not None and log_format.upper() == "JSON"
+
+
+def choose(handler: logging.Handler, *, as_json: bool, level: str | None) -> None:
+    """The format, and the root logger's level: AWS_LAMBDA_LOG_LEVEL, where TRACE means DEBUG, and others nothing."""
+    if as_json:
+        handler.setFormatter(JsonFormatter())
     wanted = "DEBUG" if level == "TRACE" else (level or "").upper()
     if wanted in logging.getLevelNamesMapping():
         logging.getLogger().setLevel(wanted)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doors import PATIENCE_S, Function
+from doors import PATIENCE_S, BlockingDoor, Function
 
 import engine.core.supervisor
 from engine import InvokeResult
@@ -170,3 +170,15 @@ def test_init_code_that_was_mended_by_an_update_runs_before_the_invocation_again
     result = function()
     assert (result.json(), result.start) == ("mended", "cold")
     assert result.init_ms is not None
+
+
+def test_an_init_that_takes_too_much_memory_is_told_where_memory_is_polled_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.sandbox.choose._CANDIDATES", ())
+    code = "held = []\nwhile True:\n    held.append(b'x' * (8 << 20))\n"
+    with BlockingDoor() as door:
+        door.create_function("hog", code=written(tmp_path, code), handler="app.handler", memory_mb=128, timeout_s=60)
+        result = door.invoke("hog")
+        assert result.json()["errorMessage"].endswith("Error: Runtime exited with error: signal: killed")
+        assert result.outcome == "oom"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -85,6 +86,13 @@ def test_environments_that_write_at_the_same_time_have_streams_of_their_own(depl
         assert len({event.stream for event in mine}) == 1
         said = [event.message for event in mine if event.message.startswith(("before", "after"))]
         assert said == [f"before {result.request_id}", f"after {result.request_id}"]
+
+
+def test_a_functions_own_log_variables_are_obeyed_in_any_case(deploy: Deploy, own_lines: Cut) -> None:
+    level = deploy("every_level", environment={"AWS_LAMBDA_LOG_LEVEL": "info"})
+    assert own_lines(level.log(level()))[-1].startswith("[INFO]\t")
+    both = deploy("every_level", environment={"AWS_LAMBDA_LOG_FORMAT": "json", "AWS_LAMBDA_LOG_LEVEL": "info"})
+    assert json.loads(own_lines(both.log(both()))[-1])["level"] == "INFO"
 
 
 def test_what_init_prints_stands_once_between_init_start_and_start(deploy: Deploy) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,24 +16,16 @@ import msgpack
 import psutil
 import pytest
 import trustme
+from doors import Gate
 from serving import COMMAND, PATIENCE_S, Raw, Service
 
 NewService = Callable[[], Service]
 
 
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} never came"
-        os.sched_yield()
-
-
-def begin_waiting(client: Raw, folder: Path, number: int = 1) -> Path:
-    """Start an invocation that ends when the path that this gives is made."""
-    gate, entered = folder / f"gate-{number}", folder / f"entered-{number}"
-    client.say([0, number, "invoke", ["waits", json.dumps({"gate": str(gate), "entered": str(entered)})]])
-    wait_for(entered)
-    return gate
+def begin_waiting(client: Raw, gate: Gate) -> None:
+    """Start an invocation that ends when the gate opens."""
+    client.say([0, 1, "invoke", ["waits", json.dumps(gate.address)]])
+    gate.wait_entered()
 
 
 def wait_ended(pids: list[int]) -> None:
@@ -47,11 +39,11 @@ def descendants(pid: int) -> list[int]:
     return [child.pid for child in psutil.Process(pid).children(recursive=True)]
 
 
-def test_sigterm_ends_what_runs_in_peace(new_service: NewService, tmp_path: Path) -> None:
+def test_sigterm_ends_what_runs_in_peace(new_service: NewService, gate: Gate) -> None:
     service = new_service().start()
     client = service.connect()
     client.deploy("waits", "waits")
-    gate = begin_waiting(client, tmp_path)
+    begin_waiting(client, gate)
     children = descendants(service.pid)
     assert service.process is not None
     service.process.send_signal(signal.SIGTERM)
@@ -60,7 +52,7 @@ def test_sigterm_ends_what_runs_in_peace(new_service: NewService, tmp_path: Path
         assert time.monotonic() < deadline
     with pytest.raises((FileNotFoundError, ConnectionRefusedError)):
         service.connect()
-    gate.touch()
+    gate.open()
     assert client.hear()[3]["function_error"] is None
     with pytest.raises(EOFError):
         client.hear()
@@ -70,20 +62,18 @@ def test_sigterm_ends_what_runs_in_peace(new_service: NewService, tmp_path: Path
     client.close()
 
 
-def test_sigterm_waits_only_so_long(new_service: NewService, tmp_path: Path) -> None:
+def test_sigterm_waits_only_so_long(new_service: NewService, gate: Gate) -> None:
     service = new_service().start("--drain", "0.2")
     client = service.connect()
     client.deploy("waits", "waits")
-    begin_waiting(client, tmp_path)
+    begin_waiting(client, gate)
     assert service.end() == 1
     with pytest.raises((EOFError, ConnectionResetError)):
         client.hear()
     client.close()
 
 
-def test_after_sigkill_nothing_runs_on_and_the_next_service_has_everything(
-    new_service: NewService, tmp_path: Path
-) -> None:
+def test_after_sigkill_nothing_runs_on_and_the_next_service_has_everything(new_service: NewService, gate: Gate) -> None:
     service = new_service().start()
     client = service.connect()
     client.deploy("waits", "waits")
@@ -93,7 +83,7 @@ def test_after_sigkill_nothing_runs_on_and_the_next_service_has_everything(
     for _ in range(10):
         client.call("invoke", "echo:live", b"{}")
     billed = client.call("bill", {"by": "version"})
-    begin_waiting(client, tmp_path)
+    begin_waiting(client, gate)
     children = descendants(service.pid)
     assert len(children) >= 3
     assert service.end(signal.SIGKILL) == -signal.SIGKILL
@@ -139,7 +129,6 @@ def test_a_second_service_on_one_socket_is_told_of_the_first(new_service: NewSer
         (["--socket", "/tmp/" + "x" * 120], "107 bytes"),
         (["--tcp", "127.0.0.1:0"], "--token-file"),
         (["--tcp", "nonsense"], "HOST:PORT"),
-        (["--sandbox", "strict"], "sandbox"),
         (["--account-concurrency", "0"], "account_concurrency=0"),
         (["--ledger-bytes", "5"], "ledger_bytes=5"),
     ],
@@ -151,6 +140,20 @@ def test_what_keeps_it_from_starting_is_said(tmp_path: Path, options: list[str],
     assert said.returncode in (1, 2)
     assert why in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_a_strict_sandbox_that_cannot_be_had_is_told_by_what_is_missing(tmp_path: Path) -> None:
+    without_cgroups = (
+        "from engine.sandbox import choose\nchoose._CANDIDATES = ()\n"
+        "from engine.cli import main\nmain(prog_name='engine')"
+    )
+    given = ["--data", str(tmp_path / "data"), "--socket", str(tmp_path / "s.sock"), "--sandbox", "strict"]
+    command = [sys.executable, "-P", "-c", without_cgroups, "serve", *given]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert said.returncode == 1
+    assert 'sandbox="strict" cannot be had here; not enforced: cpu (' in said.stderr
+    assert "Traceback" not in said.stderr
+    assert not (tmp_path / "s.sock").exists()
 
 
 def test_a_path_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import time
 import zipfile
-from pathlib import Path
 
 import msgpack
 import psutil
 import pytest
+from doors import Gate
 from serving import PATIENCE_S, Raw, Service
 
 from engine import config
@@ -99,14 +99,14 @@ def test_a_bad_call_is_told_what_is_wrong(client: Raw, method: str, params: list
     assert client.call("ping") == "pong"
 
 
-def test_answers_come_as_they_are_ready(client: Raw, tmp_path: Path) -> None:
-    gate, entered = tmp_path / "gate", tmp_path / "entered"
-    client.say([0, 1, "invoke", ["waits", json.dumps({"gate": str(gate), "entered": str(entered)})]])
+def test_answers_come_as_they_are_ready(client: Raw, gate: Gate) -> None:
+    client.say([0, 1, "invoke", ["waits", json.dumps(gate.address)]])
     client.say(*[[0, number, "invoke", ["echo", f"{number}"]] for number in range(2, 600)])
     heard = [client.hear() for _ in range(2, 600)]
     assert sorted(answer[1] for answer in heard) == list(range(2, 600))
     assert all(answer[3]["payload"] == b"%d" % answer[1] for answer in heard)
-    gate.touch()
+    gate.wait_entered()
+    gate.open()
     assert client.hear()[1] == 1
 
 
@@ -136,16 +136,13 @@ def test_code_longer_than_a_message_is_uploaded_in_parts(client: Raw) -> None:
     client.call("delete_function", {"name": "heavy"})
 
 
-def test_notifications_run_and_nobody_is_told(client: Raw, tmp_path: Path) -> None:
-    gate, entered = tmp_path / "gate", tmp_path / "entered"
-    gate.touch()
-    client.say([2, "invoke", ["waits", json.dumps({"gate": str(gate), "entered": str(entered)})]])
+def test_notifications_run_and_nobody_is_told(client: Raw, gate: Gate) -> None:
+    client.say([2, "invoke", ["waits", json.dumps(gate.address)]])
     client.say([2, "invoke", ["nobody", b"{}"]], [2, "nonsense", []], [2, "invoke", []])
     assert client.call("ping") == "pong"
-    deadline = time.monotonic() + PATIENCE_S
-    while not entered.exists():
-        assert time.monotonic() < deadline
-        assert client.call("ping") == "pong"
+    gate.wait_entered()
+    gate.open()
+    assert client.call("ping") == "pong"
 
 
 def test_a_client_that_breaks_the_protocol_is_alone_with_it(client: Raw, served: Service) -> None:

@@ -10,7 +10,7 @@ from tenants import MECHANISMS, leftovers
 from engine.errors import SandboxUnavailableError
 from engine.sandbox import choose as chooser
 from engine.sandbox.cgroup1 import Cgroup1
-from engine.sandbox.choose import NOT_BUILT, choose, report
+from engine.sandbox.choose import JAIL, LIMITS, Enforcement, choose, lines, refuse_what_is_missing
 from engine.sandbox.contract import MechanismUnavailableError
 from engine.sandbox.control import own_cgroups
 
@@ -22,25 +22,34 @@ def test_auto_takes_the_first_that_works() -> None:
     mechanism.close()
 
 
-def test_strict_names_everything_that_is_missing_and_leaves_nothing() -> None:
-    with pytest.raises(SandboxUnavailableError) as refusal:
-        choose("strict")
-    for missing in NOT_BUILT:
-        assert missing in str(refusal.value)
-    assert leftovers() == []
+def test_strict_names_everything_that_is_missing() -> None:
+    some = [
+        Enforcement("memory", "cgroup1", "v1 controller"),
+        Enforcement("freeze", None, "no freezer"),
+        Enforcement("users", None, "changing the user takes root"),
+    ]
+    with pytest.raises(SandboxUnavailableError, match=r"freeze \(no freezer\); users \(changing the user takes root\)"):
+        refuse_what_is_missing(some)
+    refuse_what_is_missing(some[:1])
 
 
-def test_off_enforces_nothing_and_says_so() -> None:
-    mechanism = choose("off")
-    assert {line.mechanism for line in report(mechanism)} == {None}
-    assert all('sandbox="off"' in line.why for line in report(mechanism)[:4])
+def test_off_enforces_no_limit_and_says_so() -> None:
+    found = lines(choose("off"), {}, dict.fromkeys(JAIL, 'switched off by sandbox="off"'))
+    assert {line.mechanism for line in found if line.limit != "descriptors"} == {None}
+    assert all('sandbox="off"' in line.why for line in found if line.limit != "descriptors")
 
 
-def test_the_report_has_a_line_per_limit_and_leaves_nothing() -> None:
-    lines = report()
-    assert [line.limit for line in lines] == ["memory", "cpu", "pids", "freeze", *NOT_BUILT]
-    assert lines[0].mechanism in MECHANISMS
-    assert all(line.why for line in lines)
+def test_there_is_a_line_per_limit_and_part_and_nothing_is_left() -> None:
+    mechanism = choose()
+    found = lines(mechanism, {"files": "a root of its own"}, {"users": "no root"})
+    mechanism.close()
+    assert [line.limit for line in found] == [*LIMITS, "descriptors", *JAIL]
+    assert found[0].mechanism in MECHANISMS
+    assert all(line.why for line in found)
+    by = {line.limit: line for line in found}
+    assert (by["files"].mechanism, by["files"].why) == ("kernel", "a root of its own")
+    assert (by["users"].mechanism, by["users"].why) == (None, "no root")
+    assert (by["ipc"].mechanism, by["ipc"].why) == (None, "not tried")
     assert leftovers() == []
 
 
@@ -49,9 +58,9 @@ def test_where_nothing_works_memory_is_polled_and_the_refusals_are_told(monkeypa
         raise MechanismUnavailableError("the tree is read-only")
 
     monkeypatch.setattr(chooser, "_CANDIDATES", (refused,))
-    lines = report()[:4]
-    assert [line.mechanism for line in lines] == ["polling", None, None, None]
-    assert all("the tree is read-only" in line.why for line in lines)
+    found = lines(choose(), {}, {})[:4]
+    assert [line.mechanism for line in found] == ["polling", None, None, None]
+    assert all("the tree is read-only" in line.why for line in found)
 
 
 def test_v1_without_a_memory_controller_is_refused_with_the_reason(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from awslambdaric import bootstrap
 from awslambdaric.lambda_runtime_log_utils import LogFormat, _get_log_level_from_env_var
 
-from engine.worker.logging_setup import LambdaHandler, configure
+from engine.worker.logging_setup import LambdaHandler, choose, configure, is_json
 
 Log = Callable[[logging.Logger], object]
 
@@ -72,6 +72,11 @@ def logged(install: Callable[[], object], log: Log, monkeypatch: pytest.MonkeyPa
     return captured.getvalue()
 
 
+def configured(request_id: Callable[[], str], log_format: str, level: str | None = None, **settings: Any) -> None:
+    """In the two steps of a worker: what is the same for every function, then what its variables say."""
+    choose(configure(request_id, **settings), as_json=is_json(log_format), level=level)
+
+
 def both(log: Log, log_format: str, level: str | None, monkeypatch: pytest.MonkeyPatch, **ids: Any) -> tuple[str, str]:
     request_id, tenant = ids.get("request_id", "id-1"), ids.get("tenant")
     monkeypatch.setattr(bootstrap, "_GLOBAL_AWS_REQUEST_ID", request_id)
@@ -88,7 +93,7 @@ def both(log: Log, log_format: str, level: str | None, monkeypatch: pytest.Monke
 
     expected = logged(oracle, log, monkeypatch)
     own = logged(
-        lambda: configure(lambda: request_id, log_format=log_format, level=level, tenant_id=lambda: tenant),
+        lambda: configured(lambda: request_id, log_format, level, tenant_id=lambda: tenant),
         log,
         monkeypatch,
     )
@@ -147,7 +152,7 @@ def test_a_users_formatter_finds_the_request_id_and_needs_no_newline(monkeypatch
 
 def test_logging_an_exception_where_there_is_none_is_a_plain_record(monkeypatch: pytest.MonkeyPatch) -> None:
     # AWS's client raises AttributeError into the function here.
-    text = logged(lambda: configure(lambda: "id", log_format="JSON"), lambda log: log.exception("none"), monkeypatch)
+    text = logged(lambda: configured(lambda: "id", "JSON"), lambda log: log.exception("none"), monkeypatch)
     assert set(json.loads(text)) == {"timestamp", "level", "message", "logger", "requestId"}
 
 
@@ -157,7 +162,7 @@ def test_an_error_while_formatting_reaches_the_caller_as_with_awss_client(
 ) -> None:
     for install in (
         lambda: bootstrap._setup_logging(LogFormat.from_str(log_format), "", bootstrap.StandardLogSink()),
-        lambda: configure(lambda: "id", log_format=log_format),
+        lambda: configured(lambda: "id", log_format),
     ):
         with pytest.raises(TypeError, match="a real number is required"):
             logged(install, lambda log: log.error("%d", "text"), monkeypatch)
