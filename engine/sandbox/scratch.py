@@ -16,6 +16,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,8 @@ _FORMAT_WITHIN_S: Final = 30
 _ROUNDS: Final = 8
 _SLACK: Final = 256  # blocks that an image may have over what was asked
 _SUPERBLOCK_AT: Final = 1_024
+_STATE_AT: Final = _SUPERBLOCK_AT + 58  # s_state
+_CLEANLY_UNMOUNTED: Final = 1  # EXT4_VALID_FS: cleared while it is mounted for writing, as it has no journal
 _SYSTEM_PATH: Final = "/usr/sbin:/sbin:/usr/bin:/bin"
 _IN_MEMORY: Final = ("tmpfs", "ramfs", "devtmpfs")
 
@@ -161,15 +164,7 @@ class LoopScratchPool:
     def _mount(self, size_mb: int) -> int:
         with tempfile.TemporaryFile(dir=self._folder, buffering=0) as image:
             _copy_sparse(self._formatted_image(size_mb).fileno(), image.fileno())
-            with bound(image.fileno()) as device:
-                options: dict[str, str | None] = {"source": device, "noinit_itable": None, "nobarrier": None}
-                mount_fd = mounts.filesystem_mount("ext4", options, mounts.NOSUID | mounts.NODEV | mounts.NOATIME)
-        try:
-            _open_to_all(mount_fd)
-        except BaseException:
-            os.close(mount_fd)
-            raise
-        return mount_fd
+            return _mounted(image.fileno())
 
     def _formatted_image(self, size_mb: int) -> IO[bytes]:
         if size_mb not in self._pristine:
@@ -178,6 +173,7 @@ class LoopScratchPool:
             image = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115  # open as long as the pool
             try:
                 _format(self._mkfs, image.fileno(), size_mb)
+                _open_to_all(image.fileno())
             except BaseException:
                 image.close()
                 raise
@@ -259,14 +255,35 @@ def _copy_sparse(source: int, target: int) -> None:
             at += os.copy_file_range(source, target, end - at, at, at) or end
 
 
-def _open_to_all(mount_fd: int) -> None:
-    """What /tmp is like on a new host: empty, and writable by all."""
-    root = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount_fd)
+def _mounted(image: int) -> int:
+    """A detached mount of it. Without barriers: nothing must survive a power cut, and each would sync the disk."""
+    with bound(image) as device:
+        options: dict[str, str | None] = {"source": device, "noinit_itable": None, "nobarrier": None}
+        return mounts.filesystem_mount("ext4", options, mounts.NOSUID | mounts.NODEV | mounts.NOATIME)
+
+
+def _open_to_all(image: int) -> None:
+    """Make it what /tmp is like on a new host: empty, and writable by all. Once, for all that are copied from it."""
+    mount_fd = _mounted(image)
     try:
-        os.rmdir("lost+found", dir_fd=root)
-        os.fchmod(root, 0o1777)
+        root = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount_fd)
+        try:
+            os.rmdir("lost+found", dir_fd=root)
+            os.fchmod(root, 0o1777)
+        finally:
+            os.close(root)
     finally:
-        os.close(root)
+        os.close(mount_fd)
+    _wait_unmounted(image)
+
+
+def _wait_unmounted(image: int) -> None:
+    """Until all of it is written: a process forked just now may have the mount open until it executes its program."""
+    deadline = time.monotonic() + _FORMAT_WITHIN_S
+    while not int.from_bytes(os.pread(image, 2, _STATE_AT), "little") & _CLEANLY_UNMOUNTED:
+        if time.monotonic() > deadline:
+            raise OSError(errno.EBUSY, f"a formatted image was not unmounted within {_FORMAT_WITHIN_S} s")
+        time.sleep(0.001)
 
 
 def _said(error: OSError | subprocess.SubprocessError) -> str:
