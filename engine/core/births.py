@@ -351,6 +351,8 @@ class Births:
                 blank.environment.log_fd = -1
             blank.close()
             _give_back(blank)
+            if blank.on_ended is not None:
+                blank.on_ended(KILLED, "the engine closed")
         self._by_key.clear()
         self._by_fd.clear()
         self._homes.clear()

@@ -472,9 +472,9 @@ class Supervisor:
 
     def close(self) -> None:
         """End every environment and the zygote, and give back all that they used."""
+        self.snapshots.close()  # first: a template that is ended now is nobody's
         self.births.close()
         self.scratches.close()
-        self.snapshots.close()
         for pool in self.pools:
             pool.lane.close()
         self._pools.clear()

@@ -92,7 +92,7 @@ def test_a_temporary_engine_keeps_nothing(tmp_path: Path) -> None:
         folder = engine._engine._control._temporary  # type: ignore[union-attr]
         assert folder is not None
         engine.create_function("f", code=CODE, handler="numbered.handler")
-        assert {path.name for path in folder.iterdir()} == {"code", "runtime"}
+        assert {path.name for path in folder.iterdir()} == {"code", "runtime", "scratch"}
         engine._engine.listening_on("/nowhere")
     assert not folder.exists()
 

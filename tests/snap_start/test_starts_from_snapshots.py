@@ -182,3 +182,27 @@ def test_a_burst_begins_from_one_snapshot(publish: Callable[..., Snapped], gate:
     assert len({each["id"] for each in told}) == 1
     assert len({each["random"] for each in told}) == 24
     assert snapped.log().count("init runs") == 1
+
+
+def test_an_engine_that_closes_while_one_is_made_keeps_nothing_of_it(gate: Gate, tmp_path: Path) -> None:
+    code = tmp_path / "app.py"
+    code.write_text(
+        f"import socket\nsocket.create_connection({gate.address}).recv(1)\n\ndef handler(event, context):\n    pass\n"
+    )
+    with BlockingDoor() as door:
+        door.create_function("slow", code=code, handler="app.handler", snap_start=True)
+        door.publish_version("slow")
+        gate.wait_entered()
+        assert snapshot_files() > 0
+    assert snapshot_files() == 0
+
+
+def snapshot_files() -> int:
+    """Held by this process."""
+    links = []
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            links.append(os.readlink(f"/proc/self/fd/{fd}"))
+        except FileNotFoundError:  # the descriptor that listed them
+            continue
+    return sum("memfd:engine-snapshot-" in link for link in links)
