@@ -189,7 +189,8 @@ def _pids(file: str) -> set[int]:
 
 
 def _descriptors() -> Counter[str]:
-    """By what they lead to, without numbers. Cells that are kept for reuse have their own."""
+    """By what they lead to, without numbers. Cells that are kept for reuse have their own, and so has the stock of
+    folders for /tmp: detached mounts ("/"), and an image of each size that was ever asked for."""
     kinds: Counter[str] = Counter()
     for fd in os.listdir("/proc/self/fd"):
         try:
@@ -197,7 +198,13 @@ def _descriptors() -> Counter[str]:
         except OSError:
             continue
     return Counter(
-        {kind: number for kind, number in kinds.items() if not kind.startswith(("/sys/fs/cgroup", "/proc/"))}
+        {
+            kind: number
+            for kind, number in kinds.items()
+            if not kind.startswith(("/sys/fs/cgroup", "/proc/", "/dev/loop"))
+            and kind != "/"
+            and "/scratch/#" not in kind
+        }
     )
 
 
