@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from doors import PATIENCE_S
 from hdrh.histogram import HdrHistogram
 from jsonschema import Draft202012Validator
 from planned import ECHO, FUNCTIONS, ONE_VCPU_MB, Benched, command
@@ -26,9 +27,12 @@ Bench = Callable[..., Benched]
 HELLO = str(FUNCTIONS / "hello")
 SHORT = ("--memory", ONE_VCPU_MB, "--count", "300")
 MARKS = """
-import os, pathlib
+import functools, json, os, socket
+@functools.cache
+def mark():
+    socket.create_connection(json.loads(os.environ["MARK"])).close()
 def handler(event, context):
-    pathlib.Path(os.environ["MARK"]).touch()
+    mark()
     return event
 """
 
@@ -156,16 +160,16 @@ def test_functions_that_all_fail_end_with_status_1(bench: Bench, tmp_path: Path)
 
 
 def test_ctrl_c_ends_the_run_early_and_still_reports(tmp_path: Path) -> None:
-    function, mark = tmp_path / "app.py", tmp_path / "mark"
+    function = tmp_path / "app.py"
     function.write_text(MARKS)
     program = "from engine.cli import main; main(prog_name='engine')"
-    arguments = ["bench", f"{function}:app.handler", "--duration", "600", "--env", f"MARK={mark}", "--json", "-"]
-    with subprocess.Popen(
-        [sys.executable, "-P", "-c", program, *arguments, "--progress"],
+    arguments = ["bench", f"{function}:app.handler", "--duration", "600", "--json", "-"]
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as mark, subprocess.Popen(
+        [sys.executable, "-P", "-c", program, *arguments, "--progress", "--env", f"MARK={json.dumps(mark.getsockname())}"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as running:  # fmt: skip
-        while not mark.exists() and running.poll() is None:
-            time.sleep(0.01)
+        mark.settimeout(PATIENCE_S)
+        mark.accept()[0].close()
         running.send_signal(signal.SIGINT)
         output, errors = running.communicate(timeout=120)
     assert running.returncode == 0, errors
