@@ -14,7 +14,10 @@ ROLES: Final = ("service", "zygote", "environments")
 
 @dataclass(frozen=True, slots=True)
 class Residents:
-    """By role: resident bytes and open descriptors, added over its processes."""
+    """By role: resident bytes and open descriptors, added over its processes.
+
+    An environment is counted once, with its init and what it started; so are the blanks in stock.
+    """
 
     rss_bytes: dict[str, int]
     descriptors: dict[str, int]
@@ -25,7 +28,7 @@ class Residents:
 def residents(pid: int, ledger: Path) -> Residents:
     """Of the service with this pid. Raises psutil.NoSuchProcess where it has ended."""
     rss_bytes, descriptors, environments = dict.fromkeys(ROLES, 0), dict.fromkeys(ROLES, 0), 0
-    for role, process in _processes(psutil.Process(pid)):
+    for role, process, is_first in _processes(psutil.Process(pid)):
         try:
             rss, fds = process.memory_info().rss, process.num_fds()
         except psutil.NoSuchProcess:
@@ -34,17 +37,18 @@ def residents(pid: int, ledger: Path) -> Residents:
             continue  # an environment that ended meanwhile
         rss_bytes[role] += rss
         descriptors[role] += fds
-        environments += role == "environments"
+        environments += role == "environments" and is_first
     return Residents(rss_bytes, descriptors, environments, _bytes_in(ledger))
 
 
-def _processes(service: psutil.Process) -> Iterator[tuple[str, psutil.Process]]:
-    """What environments start counts with them."""
-    yield "service", service
+def _processes(service: psutil.Process) -> Iterator[tuple[str, psutil.Process, bool]]:
+    """Each with its role, and whether it is the first of what it belongs to."""
+    yield "service", service, True
     for zygote in service.children():
-        yield "zygote", zygote
-        for environment in zygote.children(recursive=True):
-            yield "environments", environment
+        yield "zygote", zygote, True
+        inits = {init.pid for init in zygote.children()}
+        for process in zygote.children(recursive=True):
+            yield "environments", process, process.pid in inits
 
 
 def _bytes_in(folder: Path) -> int:

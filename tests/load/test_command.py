@@ -163,9 +163,9 @@ def test_ctrl_c_ends_the_run_early_and_still_reports(tmp_path: Path) -> None:
     function = tmp_path / "app.py"
     function.write_text(MARKS)
     program = "from engine.cli import main; main(prog_name='engine')"
-    arguments = ["bench", f"{function}:app.handler", "--duration", "600", "--json", "-"]
+    arguments = ["bench", f"{function}:app.handler", "--duration", "600", "--json", "-", "--progress"]
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as mark, subprocess.Popen(
-        [sys.executable, "-P", "-c", program, *arguments, "--progress", "--env", f"MARK={json.dumps(mark.getsockname())}"],
+        [sys.executable, "-P", "-c", program, *arguments, "--env", f"MARK={json.dumps(mark.getsockname())}"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as running:  # fmt: skip
         mark.settimeout(PATIENCE_S)

@@ -62,7 +62,7 @@ def test_a_failure_appends_its_status(outcome: str, error_type: str | None, stat
 
 
 def test_a_snapshot_report_has_its_restore_in_place_of_init() -> None:
-    restored = replace(WARM, start="snapshot", restore_ns=789_640_000, billed_ms=793)
+    restored = replace(WARM, start="snapshot", restore_ns=789_640_000, billed_restore_ns=789_640_000, billed_ms=793)
     tail = "793 ms\tMemory Size: 1024 MB\tMax Memory Used: 95 MB\t"
     assert (
         report.report_line(restored) == HEAD + tail + "Restore Duration: 789.64 ms\tBilled Restore Duration: 790 ms\t"

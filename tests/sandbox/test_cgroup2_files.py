@@ -178,12 +178,14 @@ def test_a_cells_limits_are_these_writes(kernel: FakeKernel, opened: Cgroup2) ->
         ("memory.max", "134217728"),
         ("pids.max", "1024"),
         ("cpu.max", "1447 20000"),
+        ("cpu.weight", "7"),
     ]
     assert {str(Path(file).parent) for file, _ in kernel.written} == {f"engine.scope/{OURS}/cell-0"}
     cell.set_cpu(None)
-    assert kernel.written[-1] == (f"engine.scope/{OURS}/cell-0/cpu.max", "max 20000")
+    folder = f"engine.scope/{OURS}/cell-0"
+    assert kernel.written[-2:] == [(f"{folder}/cpu.max", "max 20000"), (f"{folder}/cpu.weight", "100")]
     cell.set_cpu(0.01)
-    assert kernel.written[-1][1] == "1000 20000"
+    assert [value for _, value in kernel.written[-2:]] == ["1000 20000", "1"]
     opened.close()
 
 
