@@ -501,10 +501,12 @@ class Engine:
         try:
             goes_on = self._supervisor.tick()
         finally:  # deadlines are kept whatever one tick ran into
+            if not goes_on:
+                self._scheduler.watched = False
+                if self._scheduler.active:  # who came meanwhile found us watching, and left it at that
+                    self._scheduler.watched = goes_on = True
             if goes_on:
                 self._timers[0] = self._loop.call_later(TICK_S, self._tick)
-            else:
-                self._scheduler.watched = False
 
     def _keep_house(self) -> None:
         wait_ns = self._supervisor.keep_house()

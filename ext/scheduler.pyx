@@ -106,12 +106,18 @@ cdef class Scheduler:
             raise OSError(errno, os.strerror(errno))
         return 0
 
-    def rest(self, Lane lane) -> None:
-        """Stop looking at a lane that has nothing outstanding."""
+    def rest(self, Lane lane) -> bool:
+        """Stop looking at a lane, unless something is outstanding there. Whether nothing was.
+
+        Looked at here, where nobody can come in between: a caller that finds the lane active leaves it at that.
+        """
+        if lane.outstanding > 0:
+            return False
         if lane.active:
             store32(&lane.queue.head_ptr.core_asleep, 1)
             lane.active = False
             self.active.remove(lane)
+        return True
 
     def rouse(self, Lane lane) -> None:
         """Look at this lane: something is outstanding or starting there."""

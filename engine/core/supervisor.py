@@ -122,7 +122,8 @@ class Supervisor:
 
     def _forget_if_empty(self, pool: Pool) -> None:
         if pool.superseded and pool.lane.outstanding == 0 and not self._members(pool) and pool.lane in self._pools:
-            self._scheduler.rest(pool.lane)
+            if not self._scheduler.rest(pool.lane):
+                return  # somebody came in this instant
             del self._pools[pool.lane]
             pool.lane.close()
             self.snapshots.forget(pool)
