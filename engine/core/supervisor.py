@@ -248,6 +248,8 @@ class Supervisor:
         lane = pool.lane
         self.deaths += environment.state is not State.RETIRING
         started = environment.is_ready or environment.init_seen
+        if environment.init_seen and not environment.is_ready and environment.state in (State.STARTING, State.RETIRING):
+            self._init_failed(pool, environment)  # the lane's word of it is on its way, and would find nobody
         error_type = repair.init_error_type(lane, environment) or "Runtime.ExitError"
         lost = repair.bury(lane, environment)
         repair.inspect(lane)  # before anyone is told: who calls again at once must not get into a forged region

@@ -102,6 +102,25 @@ def test_a_syntax_error_shows_the_line_and_an_exception_no_frame_of_the_engine(d
     assert [re.sub(r".*, in (.*)\n(?s:.*)", r"\1", frame) for frame in trace[-2:]] == ["<module>", "load"]
 
 
+def test_an_init_that_is_heard_to_have_failed_after_its_process_ended_is_logged_all_the_same(
+    deploy: Deploy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = deploy("app.handler", code=written(tmp_path, "raise KeyError('k')"))
+    supervisor = function.door.inside._supervisor
+    later = supervisor._later
+
+    def without_word_of_it(call: Any, *arguments: Any) -> None:
+        if arguments[-1] != "init_failed":
+            later(call, *arguments)
+
+    monkeypatch.setattr(supervisor, "_later", without_word_of_it)
+    deaths = supervisor.deaths
+    result = function()
+    assert supervisor.deaths - deaths <= 2  # the init's, and that of the one within the invocation
+    assert result.json()["errorType"] == "KeyError"
+    check_log(function, result, "Status: error\tError Type: KeyError")
+
+
 @pytest.mark.parametrize("code", ["import os; os._exit(3)", "import sys; sys.exit(3)"])
 def test_an_init_that_exits_is_an_exit_error(deploy: Deploy, tmp_path: Path, code: str) -> None:
     function = deploy("app.handler", code=written(tmp_path, f"print('loading')\n{code}"))
