@@ -151,12 +151,20 @@ def _pids_by_stream(door: Door, name: str | None = None) -> dict[str, int]:
 
 
 def kill_from_outside(door: Door, pid: int) -> None:
-    """SIGKILL to an environment. On cgroup v1 one that is frozen dies of it when it is thawed."""
-    os.kill(pid, signal.SIGKILL)
-    for pool in door.inside._supervisor.pools:
-        for environment in pool.lane.environments:
-            if environment is not None and environment.pid == pid:
-                environment.cell.thaw()
+    """SIGKILL to an environment, until it is gone.
+
+    On cgroup v1 one that is frozen, or is being frozen at this moment, dies of it when it is thawed.
+    """
+    pools = door.inside._supervisor.pools
+    environments = [env for pool in pools for env in list(pool.lane.environments) if env is not None]
+    (cell,) = (env.cell for env in environments if env.pid == pid)
+    with watched(pid) as wait_gone:
+        os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + PATIENCE_S
+        while psutil.pid_exists(pid) and time.monotonic() < deadline:
+            cell.thaw()
+            os.sched_yield()
+        wait_gone()
 
 
 def host_pid(environment: int, own_pid: int) -> int:

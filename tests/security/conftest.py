@@ -12,10 +12,9 @@ import engine.core.blanks
 import engine.sync
 
 pytest.register_assert_rewrite("standing")
-from standing import CODE, ONE_VCPU_MB, Hostile, environment_pid, settled, wait_for  # noqa: E402
+from standing import CODE, ONE_VCPU_MB, SECRET, Hostile, environment_pid, settled, wait_for  # noqa: E402
 
 NUMBERS = count(1)
-SECRET = "sesame-fedcba9876543210fedcba9876543210"
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from engine.core.blanks import STOCK_LEAST
 
 PATIENCE_S = 20.0  # for what must happen; it never decides how long something may take
 ONE_VCPU_MB = 1_769  # so that no CPU quota slows a test
+SECRET = "sesame-fedcba9876543210fedcba9876543210"
 CODE = Path(__file__).parent / "code"
 REPORT = re.compile(
     r"REPORT RequestId: (?P<id>\S+)\tDuration: \S+ ms\tBilled Duration: (?P<billed>\d+) ms\t"

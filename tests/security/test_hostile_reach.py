@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import SECRET
-from standing import CODE, PATIENCE_S, Hostile, births, environment_pid
+from standing import CODE, PATIENCE_S, SECRET, Hostile, births, environment_pid
 
 from engine.core.quarters import FIRST_UID
 
