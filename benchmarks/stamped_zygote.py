@@ -24,7 +24,7 @@ NUMBER = 0  # of the function: the digits at the end of its name, plus one
 # What has happened by then, the function that tells, and whether when it begins or is done.
 BLANK = "engine.worker.blank"  # the last to be imported: it keeps functions of the others
 STEPS = (
-    ("forked", BLANK, "begin", "begins"),
+    ("forked", BLANK, "_live", "begins"),
     ("blank, waits", "engine.worker.environment", "Worker.rehearse", "done"),
     ("order received", BLANK, "_move_in", "begins"),
     ("files mounted", "engine.sandbox.jail", "Jail.furnish", "done"),
