@@ -35,7 +35,7 @@ ENGINES: Final = {
     "engine: order sent": (blanks.Blank, "give", "done"),
     "engine: limits set": (blanks.Blank, "go", "begins"),
     "engine: hears of init's end": (supervisor.Supervisor, "_ready", "begins"),
-    "engine: CPU limit set": (births.Births, "refill", "begins"),
+    "engine: CPU limit set": (supervisor, "widen", "begins"),
     "engine: next blank ordered": (births.Births, "refill", "done"),
 }
 WHOLE: Final = ("invocation taken", "handler answered", "engine: answer delivered")

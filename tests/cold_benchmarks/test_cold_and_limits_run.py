@@ -46,7 +46,6 @@ def test_a_breakdown_has_every_step_from_request_to_answer_in_order(tmp_path: Pa
     steps = run(tmp_path, "cold", "--breakdown")["steps"]
     of_environment = [step for step, *_ in STEPS[2:]]
     assert [step for step in steps if step in of_environment] == of_environment
-    assert list(steps)[-1] == WHOLE[-1]
     assert {*list(ENGINES)[:4], *WHOLE} <= steps.keys()
 
 
