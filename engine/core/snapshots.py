@@ -49,6 +49,7 @@ class Snapshot:
     files: tuple[int, ...] = ()
     held_bytes: int = 0
     init_ns: int = 0
+    ready_ns: int = 0
     used_ns: int = 0
     restored: int = 0
     outlived: bool = False  # its template's zygote ended before it was made
@@ -121,10 +122,13 @@ class Snapshots:
                 return pool
         return None
 
-    def distrust(self, pool: Pool, reason: str) -> None:
-        """A copy did not come up: from now on the version begins by its init."""
+    def distrust(self, pool: Pool, environment: Environment, reason: str) -> None:
+        """A copy did not come up: from now on the version begins by its init.
+
+        Unless it was ordered before this snapshot was there, from one of a zygote that is gone.
+        """
         found = self._by_pool.get(id(pool))
-        if found is not None and found[1].status == "ready":
+        if found is not None and found[1].status == "ready" and environment.spawned_ns >= found[1].ready_ns:
             self._fail(pool, found[1], reason)
 
     def forget(self, pool: Pool) -> None:
@@ -222,7 +226,7 @@ class Snapshots:
                 fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
             snapshot.files, snapshot.held_bytes = tuple(files[2:]), held
             snapshot.init_ns = int(told.get("init_ns") or 0)
-            snapshot.used_ns = time.monotonic_ns()
+            snapshot.ready_ns = snapshot.used_ns = time.monotonic_ns()
             snapshot.status = "ready"
             self._make_room()
             self._tell_waiting(pool, snapshot)

@@ -256,7 +256,7 @@ class Supervisor:
         for index in lost:
             self._end_on_exit(pool, environment, index, status)
         if not started and environment.start_code == SNAPSHOT and environment.state is State.STARTING:
-            self.snapshots.distrust(pool, "an environment that began from it ended at once: see its log")
+            self.snapshots.distrust(pool, environment, "an environment that began from it ended at once: see its log")
         elif not started and (environment.state is not State.KILLING or environment.serial in pool.killed_for_memory):
             self._note_init(pool, environment, "error", error_type)
         self._note_output(pool, environment)

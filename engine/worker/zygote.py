@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ORDER_BYTES = 65_536
 ORDER_FDS = 16
+AS_PYTHON_HAS_THEM = {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}
 # What the worker itself needs, and what nearly every function imports.
 PRELOADED = (
     "base64", "collections.abc", "datetime", "decimal", "logging", "re", "traceback", "engine.sandbox.available",
@@ -102,6 +103,8 @@ def _resident_kb() -> int:
 
 def main() -> None:
     package_parent, control_fd, host_pid, *library_folders = sys.argv[1:]
+    for number in signal.valid_signals() - AS_PYTHON_HAS_THEM:  # whoever started the engine may ignore some
+        signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _preload(package_parent, library_folders)
     from engine.sandbox.available import build_jail

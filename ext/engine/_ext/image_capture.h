@@ -123,6 +123,10 @@ static void look_up_pages(writer_t *w, const vma_t *vma_ptr, uint64_t page, uint
         for (uint32_t i = 0; i < count; i++) entries[i] = ~0ull;
 }
 
+/* Whether there is anything at a page: behind the end of a mapped file there is not, and to look would be a SIGBUS. The
+ * kernel looks; what it writes is written over. */
+static int can_be_read(writer_t *w, uint64_t page) { return pwrite(w->image_fd, (void *)page, 1, (off_t)w->written) == 1; }
+
 /* Memory that has no file that a blank could open: the pages that hold anything. */
 static int write_anonymous(writer_t *w, const vma_t *vma_ptr) {
     runs_t runs = {.vma_ptr = vma_ptr, .between = ZERO, .file = NO_FILE, .done = vma_ptr->start};
@@ -135,7 +139,7 @@ static int write_anonymous(writer_t *w, const vma_t *vma_ptr) {
         uint32_t count = left > 512 ? 512 : (uint32_t)left;
         look_up_pages(w, vma_ptr, page, count, entries);
         for (uint32_t i = 0; i < count && !failed; i++, page += PAGE)
-            if (entries[i] >> 62 && !is_zero(page)) failed = add_dirty(w, &runs, page);
+            if (entries[i] >> 62 && (!vma_ptr->inode || can_be_read(w, page)) && !is_zero(page)) failed = add_dirty(w, &runs, page);
     }
     failed = failed || end_runs(w, &runs);
     if (hidden) mprotect((void *)vma_ptr->start, length, vma_ptr->protection);
