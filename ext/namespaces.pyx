@@ -33,6 +33,7 @@ cdef extern from * nogil:
     #include <stdlib.h>
     #include <string.h>
     #include <sys/ioctl.h>
+    #include <sys/mman.h>
     #include <sys/mount.h>
     #include <sys/prctl.h>
     #include <sys/socket.h>
