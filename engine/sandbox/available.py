@@ -14,7 +14,7 @@ from typing import Final
 
 from .._ext import confine, namespaces
 from . import interpreter, landlock, root, seccomp
-from .jail import NAMESPACES, Jail, Plan
+from .jail import HOSTNAME, NAMESPACES, Jail, Plan
 
 _BY_NAMESPACE: Final = {
     "files": "mount namespace: a read-only root with its own /tmp, Lambda's paths",
@@ -39,7 +39,8 @@ def build_jail(plan: Plan) -> Jail:
     if not is_root and below is None:
         _become_root_of_a_namespace()
     for name, kind in NAMESPACES.items():
-        why = below or _refused(partial(namespaces.unshare, kind))
+        named = [partial(namespaces.set_hostname, HOSTNAME)] if name == "hostname" else []
+        why = below or _refused(partial(namespaces.unshare, kind), *named)
         _note(jail, name, _BY_NAMESPACE[name], why)
         if why is None and name != "network":
             jail.flags |= kind

@@ -38,9 +38,15 @@ def test_systemd_waits_longer_than_it_drains() -> None:
     assert int(SETTINGS["LimitNOFILE"]) > 2 * CONNECTIONS_MAX
 
 
-@pytest.mark.parametrize("setting", ["NoNewPrivileges", "ProtectHome", "PrivateTmp", "RestrictNamespaces"])
+@pytest.mark.parametrize("setting", ["NoNewPrivileges", "ProtectHome", "PrivateTmp", "RestrictRealtime"])
 def test_it_is_closed_in(setting: str) -> None:
     assert SETTINGS[setting] == "yes"
+
+
+def test_it_leaves_the_sandbox_what_that_is_made_of() -> None:
+    assert set(SETTINGS["RestrictNamespaces"].split()) == {"user", "mnt", "pid", "ipc", "uts", "net"}
+    assert {"@mount", "sethostname"} <= set(SETTINGS["SystemCallFilter"].split())
+    assert not {"ProtectHostname", "ProtectKernelTunables", "ProtectKernelLogs"} & SETTINGS.keys()
 
 
 def test_what_it_starts_says_when_it_is_ready_and_when_it_stops(tmp_path: Path) -> None:
