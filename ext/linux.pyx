@@ -34,7 +34,7 @@ cdef extern from * nogil:
     static int flush_file_system(int fd) { return syncfs(fd); }
     static int process_option(int option, unsigned long value) { return prctl(option, value, 0, 0, 0); }
     """
-    int PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER
+    int PR_SET_PDEATHSIG
     int punch_hole(int, uint64_t, uint64_t)
     void* map_region(int, size_t)
     int munmap(void*, size_t)
@@ -77,12 +77,6 @@ def flush(int fd) -> None:
 def die_with_parent(int signal_number) -> None:
     """Have the kernel send `signal_number` to this process when the thread that forked it ends."""
     if process_option(PR_SET_PDEATHSIG, signal_number) != 0:
-        raise OSError(errno, os.strerror(errno))
-
-
-def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent ends (PR_SET_CHILD_SUBREAPER)."""
-    if process_option(PR_SET_CHILD_SUBREAPER, 1) != 0:
         raise OSError(errno, os.strerror(errno))
 
 
