@@ -178,6 +178,8 @@ class Births:
         if now_ns < self._refill_from_ns:
             return
         missing = self._demand.wanted(now_ns) - len(self._stock)
+        for _ in range(-missing):
+            self.strike(self._stock.pop())
         try:
             for _ in range(missing):
                 self._stock.append(self._conceive())
@@ -269,7 +271,7 @@ class Births:
             self._give_back_scratch(blank.scratch)
         pool, environment = blank.pool, blank.environment
         if pool is None or environment is None:
-            if pool is None:
+            if pool is None and not blank.killed:
                 self._refill_from_ns = time.monotonic_ns() + REFILL_AGAIN_NS
             _give_back(blank)
             if blank.on_ended is not None:

@@ -464,7 +464,8 @@ class Supervisor:
             self.upkeep.trim(self.pools)
 
     def keep_house(self) -> int:
-        """See `Upkeep.keep_house`."""
+        """See `Upkeep.keep_house`. Stocks that a burst made large shrink again."""
+        self.refill()
         return self.upkeep.keep_house(self.pools)
 
     def abandon(self, error: BaseException) -> None:
