@@ -17,7 +17,7 @@ from typing import BinaryIO
 import engine
 
 TREE = Path(__file__).parent.parent.parent
-PACKAGES = ("pytest", "pytest-benchmark", "hypothesis")  # besides what the engine itself needs
+PACKAGES = ("pytest", "pytest-benchmark")  # besides what the engine itself needs
 UNUSED = {"test", "tests", "idlelib", "lib2to3", "ensurepip", "tkinter", "turtledemo", "site-packages", "node_modules"}
 FILE, FOLDER = stat.S_IFREG | 0o755, stat.S_IFDIR | 0o755
 EMPTY = ("proc", "sys", "dev", "tmp", "whole")
