@@ -154,6 +154,7 @@ class Engine:
                 self._scheduler,
                 self._mechanism,
                 later=self._loop.call_soon_threadsafe,
+                after=self._loop.call_later,
                 scaling=self._settings.scaling,
                 cpus=settings.usable_cpus(),
                 memory=self._memory,

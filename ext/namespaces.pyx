@@ -239,26 +239,6 @@ cdef int check(long result, str what) except -1:
     return 0
 
 
-def spawn(uint64_t flags, int cgroup_fd=-1) -> tuple:
-    """Fork into the new namespaces of `flags`, and into a cgroup v2 directory if there is one: (pid, pidfd).
-
-    (0, -1) in the child. Only for processes with one thread. Raises OSError.
-    """
-    cdef int pidfd = -1
-    cdef long pid
-    cdef int failed
-    PyOS_BeforeFork()
-    pid = fork_into(flags, cgroup_fd, &pidfd)
-    failed = errno
-    if pid == 0:
-        PyOS_AfterFork_Child()
-        return 0, -1
-    PyOS_AfterFork_Parent()
-    if pid < 0:
-        raise OSError(failed, f"a process in new namespaces: {os.strerror(failed)}")
-    return pid, pidfd
-
-
 def bear(uint64_t flags, int cgroup_fd, int control_fd, tuple entries, int zygote_pidfd, *, bint alone, bint rooted,
          str hostname) -> tuple:
     """Fork an init into new namespaces, and it an environment: (the init's pid, its pidfd). (0, -1) in the environment.

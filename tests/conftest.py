@@ -21,9 +21,13 @@ from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+
+if TYPE_CHECKING:
+    from doors import Gate
 
 NAMES = ("engine-", "engine_", "engine.", "invocation-engine")  # how what the engine makes is called on the host
 SESSION = "ENGINE_TEST_SESSION"  # inherited by every process of the suite, orphans too
@@ -74,6 +78,16 @@ def _imported(name: str) -> ModuleType:
         return import_module(name)
     except ImportError as broken:
         raise pytest.UsageError(f"{name} cannot be imported: {broken}") from broken
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """Where functions wait until the test lets them go."""
+    from doors import Gate  # not before the header could say what is wrong with the engine
+
+    made = Gate()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

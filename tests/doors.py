@@ -212,6 +212,17 @@ def watched(*pids: int) -> Iterator[Callable[[], None]]:
             os.close(pidfd)
 
 
+def descriptor_links() -> list[str]:
+    """What each descriptor of this process is of."""
+    links = []
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            links.append(os.readlink(f"/proc/self/fd/{fd}"))
+        except FileNotFoundError:  # the descriptor that listed them
+            continue
+    return links
+
+
 class Gate:
     """Where functions say that they are running, and wait until they may go on. See `code/endings.py: waits`.
 

@@ -15,7 +15,6 @@ RECURSIVE: Final[int]
 REMOUNT: Final[int]
 SLAVE: Final[int]
 
-def spawn(flags: int, cgroup_fd: int = -1) -> tuple[int, int]: ...
 def bear(
     flags: int,
     cgroup_fd: int,

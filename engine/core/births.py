@@ -273,7 +273,7 @@ class Births:
         if pool is None or environment is None:
             if pool is None and not blank.killed:
                 self._refill_from_ns = time.monotonic_ns() + REFILL_AGAIN_NS
-            _give_back(blank)
+            blank.cell.release()
             if blank.on_ended is not None:
                 blank.on_ended(KILLED if blank.status is None else blank.status, blank.failure)
             return
@@ -352,7 +352,7 @@ class Births:
                 os.close(blank.environment.log_fd)
                 blank.environment.log_fd = -1
             blank.close()
-            _give_back(blank)
+            blank.cell.release()
             if blank.on_ended is not None:
                 blank.on_ended(KILLED, "the engine closed")
         self._by_key.clear()
@@ -368,7 +368,6 @@ def release(environment: Environment) -> None:
     """Give back the cell and the descriptors of an environment that is no more."""
     environment.unwatch()
     if environment.cell is not None:
-        environment.cell.kill()
         environment.cell.release()
     if environment.log_fd >= 0:
         os.close(environment.log_fd)
@@ -381,11 +380,6 @@ def send_kill(pidfd: int) -> None:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     except ProcessLookupError:
         pass
-
-
-def _give_back(blank: Blank) -> None:
-    blank.cell.kill()
-    blank.cell.release()
 
 
 def widen(pipe_fd: int) -> None:

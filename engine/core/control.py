@@ -36,8 +36,9 @@ from ..store.storage import Storage
 from ..validation import validate_configuration
 from .dispatch import Dispatch, LaneSettings
 from .folders import engine_folder, remove_of_dead_processes
-from .provisioned import After, ProvisionedConcurrency
+from .provisioned import ProvisionedConcurrency
 from .quarters import jail_plan
+from .snapshots import After
 from .supervisor import Supervisor
 
 Code: TypeAlias = "str | os.PathLike[str] | bytes"
@@ -94,7 +95,6 @@ class Control:
             check_code=self._storage.check_code,
         )
         self.provisioned = ProvisionedConcurrency(self.catalog, self.dispatch, supervisor, after)
-        supervisor.snapshots.after = after
         self._charging = threading.Lock()
         self._charge()
         self._unused = Meter(0)  # what is counted of a version that was never invoked

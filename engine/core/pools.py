@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from .._ext.lane import Lane
 from .._ext.result import STARTS
 from ..config import INIT_AHEAD_TIMEOUT_S, INIT_TIMEOUT_S, MEMORY_PER_VCPU_MB
 from ..model import FunctionConfiguration, Network
+from ..records import streams
 from ..records.book import LogBook
 from ..sandbox.contract import Limits
 from .cpu_demand import CpuDemand
@@ -66,6 +68,16 @@ class Pool:
             return starting
         members = [each for each in self.lane.environments if each is not None and not each.is_ready]
         return starting - sum(is_provisioned(each) and now_ns - each.spawned_ns > SOON_NS for each in members)
+
+    def new_stream(self) -> str:
+        """The name of a log stream that begins now."""
+        return streams.stream_name(self.lane.version, time.time_ns() // 1_000_000)
+
+    def note(self, stream: str, text: str) -> None:
+        """Keep in the log what belongs to no invocation."""
+        before, now_ns = self.lane.meter.ledger.appended, time.monotonic_ns()
+        for message in text.removesuffix("\n").split("\n") if text else ():
+            self.book.note(before, now_ns, stream, message)
 
     def order(
         self, environment: Environment, purpose: Literal["environment", "copy"], *, has_scratch: bool = False

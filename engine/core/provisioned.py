@@ -9,8 +9,7 @@ as long each time, so that a function that cannot start is never started in a ho
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from .._ext import repair
 from .._ext.environment import Environment
@@ -20,6 +19,7 @@ from ..states import State
 from ..store.catalog import Catalog
 from .dispatch import Dispatch
 from .pools import Pool, is_provisioned
+from .snapshots import After, Timer
 from .supervisor import Supervisor
 
 STARTING_MAX: Final = 16  # of one version at once: inits that share the host's CPUs
@@ -31,8 +31,6 @@ INIT_FAILURE: Final = "FUNCTION_ERROR_INIT_FAILURE"  # Lambda's word
 NO_ROOM: Final = "the host is short of memory, or the version has as many environments as it can have"
 
 Status = Literal["IN_PROGRESS", "READY", "FAILED"]
-Timer = Any  # asyncio.TimerHandle, or a loop's own
-After = Callable[[float, Callable[[], None]], Timer]
 
 
 class Allocation:

@@ -20,10 +20,9 @@ import psutil
 
 from .._ext.environment import Environment
 from .._ext.result import STARTS
-from ..config import INIT_AHEAD_TIMEOUT_S, LOG_PER_INVOCATION_BYTES
+from ..config import LOG_PER_INVOCATION_BYTES
 from ..errors import EngineError
-from ..records import streams
-from ..sandbox.contract import Limits
+from ..sandbox.contract import MB, Limits
 from ..sandbox.scratch import Scratch
 from .births import Births
 from .pools import PROCESSES_MAX, SNAPSHOT, Pool
@@ -34,10 +33,10 @@ MEMORY_SHARE: Final = 0.25  # of the host's memory, for all of them together
 COLD: Final = STARTS.index("cold")
 REPORT_BYTES: Final = 65_536
 SPARE_MB: Final = 64
-MB: Final = 1_048_576
 _SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
-After = Callable[[float, Callable[[], None]], Any]
+Timer = Any  # asyncio.TimerHandle, or a loop's own
+After = Callable[[float, Callable[[], None]], Timer]
 
 
 @dataclass(slots=True, eq=False)
@@ -70,18 +69,14 @@ class Snapshots:
         scratches: Scratches,
         *,
         on_settled: Callable[[Pool, list[Environment]], None],
-        after: After | None = None,
+        after: After,
     ) -> None:
         self._births = births
         self._scratches = scratches
         self._on_settled = on_settled
-        self.after = after
+        self._after = after
         self._by_pool: dict[int, tuple[Pool, Snapshot]] = {}
         self._bytes_most = int(psutil.virtual_memory().total * MEMORY_SHARE)
-
-    def wants(self, pool: Pool) -> bool:
-        """SnapStart is for published versions."""
-        return pool.configuration.starts_from_snapshot
 
     def prepare(self, pool: Pool) -> Snapshot:
         """A pool's snapshot, which is being made from now on if there was none."""
@@ -95,7 +90,7 @@ class Snapshots:
 
     def must_wait(self, pool: Pool, environment: Environment) -> bool:
         """Whether this environment is to be ordered later: `on_settled` names it then."""
-        if not self.wants(pool) or environment.start_code != COLD or environment.late:
+        if not pool.configuration.starts_from_snapshot or not _begins_by_init(environment):
             return False
         snapshot = self.prepare(pool)
         if snapshot.status == "making":
@@ -103,11 +98,11 @@ class Snapshots:
             return True
         return False
 
-    def copy_for(self, pool: Pool, environment: Environment) -> tuple[int, ...] | None:
-        """The files of the snapshot that an environment is to begin from; None when it begins by its init."""
+    def copy_for(self, pool: Pool, environment: Environment) -> tuple[int, ...]:
+        """The files of the snapshot that an environment is to begin from; none when it begins by its init."""
         found = self._by_pool.get(id(pool))
-        if found is None or found[1].status != "ready" or environment.late or environment.start_code != COLD:
-            return None
+        if found is None or found[1].status != "ready" or not _begins_by_init(environment):
+            return ()
         snapshot = found[1]
         environment.start_code = SNAPSHOT
         snapshot.used_ns = time.monotonic_ns()
@@ -182,7 +177,7 @@ class Snapshots:
 
     def _make(self, pool: Pool, snapshot: Snapshot, scratch: Scratch | None) -> None:
         files = [_file(name) for name in ("log", "report", "memory", "tmp")]
-        stream = streams.stream_name(pool.lane.version, time.time_ns() // 1_000_000)
+        stream = pool.new_stream()
 
         def ended(status: int, failure: str) -> None:
             try:
@@ -199,14 +194,12 @@ class Snapshots:
             for fd in files:
                 os.close(fd)
             raise
-        if self.after is not None:
-            limit_s = max(INIT_AHEAD_TIMEOUT_S, pool.configuration.timeout_s)
-            self.after(limit_s, lambda: self._births.strike(template))
+        self._after(pool.init_ahead_limit_s, lambda: self._births.strike(template))
 
     def _settle(self, pool: Pool, snapshot: Snapshot, files: list[int], stream: str, status: int, failure: str) -> None:
         """The template has ended: what it left is a snapshot, or says why there is none."""
         log_fd, report_fd, memory_fd, _ = files
-        self._note(pool, stream, os.pread(log_fd, LOG_PER_INVOCATION_BYTES, 0).decode("utf-8", "replace"))
+        pool.note(stream, os.pread(log_fd, LOG_PER_INVOCATION_BYTES, 0).decode("utf-8", "replace"))
         told = _told(report_fd)
         if id(pool) not in self._by_pool:
             snapshot.status = "failed"
@@ -243,18 +236,12 @@ class Snapshots:
     def _fail(self, pool: Pool, snapshot: Snapshot, reason: str) -> None:
         snapshot.close()
         snapshot.status, snapshot.reason, snapshot.held_bytes = "failed", reason[:REPORT_BYTES], 0
-        stream = streams.stream_name(pool.lane.version, time.time_ns() // 1_000_000)
-        self._note(pool, stream, f"[engine] no snapshot of this version: {snapshot.reason}")
+        pool.note(pool.new_stream(), f"[engine] no snapshot of this version: {snapshot.reason}")
         self._tell_waiting(pool, snapshot)
 
     def _tell_waiting(self, pool: Pool, snapshot: Snapshot) -> None:
         waiting, snapshot.waiting = snapshot.waiting, []
         self._on_settled(pool, waiting)
-
-    def _note(self, pool: Pool, stream: str, text: str) -> None:
-        before, now_ns = pool.lane.meter.ledger.appended, time.monotonic_ns()
-        for line in text.removesuffix("\n").split("\n") if text else ():
-            pool.book.note(before, now_ns, stream, line)
 
     def _make_room(self) -> None:
         """Past the bounds the least recently used go; their versions make another when they need it."""
@@ -268,6 +255,11 @@ class Snapshots:
                 return
             held -= self._by_pool[id(pool)][1].held_bytes
             self.forget(pool)
+
+
+def _begins_by_init(environment: Environment) -> bool:
+    """Unless it is given a snapshot: not one that is provisioned, or whose init belongs to an invocation."""
+    return environment.start_code == COLD and not environment.late
 
 
 def _file(name: str) -> int:

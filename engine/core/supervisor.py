@@ -21,7 +21,7 @@ from .._ext.scheduler import Scheduler
 from ..clock import Clock, HostClock
 from ..config import ENVIRONMENTS_MAX, INIT_TIMEOUT_S
 from ..errors import EngineError, ServiceException
-from ..records import report, streams
+from ..records import report
 from ..sandbox import choose
 from ..sandbox.choose import Enforcement
 from ..sandbox.contract import Mechanism
@@ -36,7 +36,7 @@ from .pools import PROVISIONED, SNAPSHOT, Pool, is_provisioned
 from .quarters import Quarters
 from .scaling import LEAST_CPU_SHARE, Load, Scaling, environments_to_start
 from .scratches import Scratches
-from .snapshots import Snapshots
+from .snapshots import After, Snapshots
 from .upkeep import Hands, Upkeep
 
 SPAWN_RETRIES = 3
@@ -54,6 +54,7 @@ class Supervisor:
         mechanism: Mechanism,
         *,
         later: Later,
+        after: After,
         scaling: Scaling,
         cpus: int,
         memory: HostMemory,
@@ -62,7 +63,8 @@ class Supervisor:
         memory_budget_mb: int | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """`clock` is what idle times are measured by, for the policy; deadlines are kept by the host's own."""
+        """`after(seconds, call)` runs a call on the loop's thread then. `clock` is what idle times are measured by, for
+        the policy; deadlines are kept by the host's own."""
         self._scheduler = scheduler
         self._mechanism = mechanism
         self._later = later
@@ -81,7 +83,7 @@ class Supervisor:
             on_failed=self._give_up,
             give_back=self.scratches.give_back,
         )
-        self.snapshots = Snapshots(self.births, self.scratches, on_settled=self._snapshot_settled)
+        self.snapshots = Snapshots(self.births, self.scratches, on_settled=self._snapshot_settled, after=after)
         self.births.on_new_zygote = self.snapshots.forget_all
         self.deaths = 0
         self._ticks = 0
@@ -187,7 +189,7 @@ class Supervisor:
 
     def start(self, pool: Pool, *, provisioned: bool = False) -> Environment:
         """Order one more environment from the zygote."""
-        stream = streams.stream_name(pool.lane.version, time.time_ns() // 1_000_000)
+        stream = pool.new_stream()
         environment = repair.admit(pool.lane, stream, pool.late_init and not provisioned)
         if provisioned:
             environment.start_code = PROVISIONED
@@ -215,7 +217,7 @@ class Supervisor:
         try:
             if failure:
                 raise EngineError(f"no folder for its /tmp could be made: {failure}")
-            self.births.order(pool, environment, scratch, self.snapshots.copy_for(pool, environment) or ())
+            self.births.order(pool, environment, scratch, self.snapshots.copy_for(pool, environment))
         except (OSError, EngineError) as error:
             if scratch is not None:
                 self.scratches.give_back(scratch)
@@ -345,10 +347,7 @@ class Supervisor:
 
     def _note_output(self, pool: Pool, environment: Environment) -> None:
         """Keep what was printed outside any invocation and would go with the environment."""
-        printed = repair.take_output(pool.lane, environment).decode("utf-8", "replace")
-        before, now_ns = pool.lane.meter.ledger.appended, time.monotonic_ns()
-        for message in printed.removesuffix("\n").split("\n") if printed else ():
-            pool.book.note(before, now_ns, environment.stream, message)
+        pool.note(environment.stream, repair.take_output(pool.lane, environment).decode("utf-8", "replace"))
 
     def _rebuild(self, pool: Pool) -> None:
         """The region can no longer be read: end what was in it, end its environments, start afresh."""

@@ -7,21 +7,20 @@ import json
 import os
 import select
 import socket
-import struct
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import WorkerStartError
+from ..wire.peer import UCRED
 
 START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 10.0
 REPLY_BYTES = 65_536
 FDS_MAX = 4
-_CREDENTIALS: Final = struct.Struct("iII")  # struct ucred: pid, uid, gid
 
 Reply = Callable[[dict[str, Any], list[int]], None]
 
@@ -130,13 +129,13 @@ class Received(NamedTuple):
 def receive(ours: socket.socket, most: int) -> Received:
     """One message. Its descriptors are closed on exec from the start: `socket.recv_fds` does not pass its flags on."""
     fds, sender = array.array("i"), -1
-    room = socket.CMSG_SPACE(FDS_MAX * fds.itemsize) + socket.CMSG_SPACE(_CREDENTIALS.size)
+    room = socket.CMSG_SPACE(FDS_MAX * fds.itemsize) + socket.CMSG_SPACE(UCRED.size)
     message, ancillary, _, _ = ours.recvmsg(most, room, socket.MSG_CMSG_CLOEXEC)
     for level, kind, data in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
         elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-            sender = _CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0]
+            sender = UCRED.unpack(data[: UCRED.size])[0]
     return Received(message, list(fds), sender)
 
 

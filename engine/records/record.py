@@ -16,10 +16,9 @@ class InvocationRecord:
 
     `duration_ns` is what is reported: of a time-out exactly the limit. `init_ns` is set on a cold start only,
     `restore_ns` on a start from a snapshot only, of which `billed_restore_ns` is billed. `error_type` is Lambda's, such
-    as `Runtime.ExitError`; `log` is all
-    that the environment wrote meanwhile, and `log_dropped_bytes` what did not fit. `runtime_version` and
-    `runtime_version_arn`, where known, give a cold start its INIT_START line. `init_log`, `init_log_dropped_bytes` are
-    of the init that came before a cold start.
+    as `Runtime.ExitError`; `log` is all that the environment wrote meanwhile, and `log_dropped_bytes` what did not fit.
+    `runtime_version` and `runtime_version_arn`, where known, give a cold start its INIT_START line. `init_log`,
+    `init_log_dropped_bytes` are of the init that came before a cold start.
     """
 
     request_id: str

@@ -33,9 +33,9 @@ def version_statistics(
     billed_ms: since the engine opened. duration_ms, init_ms, wait_ms (from accepted to taken): count, mean, p50, p90,
     p99, p99.9, max. concurrency: accepted and not answered now. environments: ready and starting now. provisioned:
     None where nothing is, else requested, available, in_use, utilization now, and since it was: invocations,
-    spillover_invocations. prewarms: environments started ahead of need, and those of them that were used.
-    snapshot: None where the version has none, else its
-    status ("making", "ready" or "failed"), reason, held_mb, init_ms of its template, environments restored from it.
+    spillover_invocations. prewarms: environments started ahead of need, and those of them that were used. snapshot:
+    None where the version has none, else its status ("making", "ready" or "failed"), reason, held_mb, init_ms of its
+    template, environments restored from it.
     """
     return {
         "invocations": meter.invocations,

@@ -7,6 +7,7 @@ system call filter, a kernel without user namespaces) costs that part and no oth
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +15,8 @@ from typing import Final
 
 from .._ext import confine, namespaces
 from . import interpreter, landlock, root, seccomp
-from .jail import HOSTNAME, NAMESPACES, Jail, Plan
+from .contract import MechanismUnavailableError
+from .jail import NAMESPACES, Jail, Plan
 
 _BY_NAMESPACE: Final = {
     "files": "mount namespace: a read-only root with its own /tmp, Lambda's paths",
@@ -39,7 +41,7 @@ def build_jail(plan: Plan) -> Jail:
     if not is_root and below is None:
         _become_root_of_a_namespace()
     for name, kind in NAMESPACES.items():
-        named = [partial(namespaces.set_hostname, HOSTNAME)] if name == "hostname" else []
+        named = [partial(namespaces.set_hostname, root.HOSTNAME)] if name == "hostname" else []
         why = below or _refused(partial(namespaces.unshare, kind), *named)
         _note(jail, name, _BY_NAMESPACE[name], why)
         if why is None and name != "network":
@@ -60,7 +62,7 @@ def _build_root(jail: Jail, plan: Plan) -> None:
         uids = range(plan.uids[0], plan.uids[0] + plan.uids[1])
         root.build(store=plan.store, packages=plan.packages, prefix=plan.prefix, uids=uids)
 
-    why = _refused(build, partial(_mount_proc, jail)) if "processes" in jail.enforced else "no PID namespace"
+    why = _refused(build, partial(_bear_one, jail)) if "processes" in jail.enforced else "no PID namespace"
     if why is None:
         build()
         _use_own_interpreter(jail, plan)
@@ -79,18 +81,17 @@ def _use_own_interpreter(jail: Jail, plan: Plan) -> None:
     interpreter.move(root.LANGUAGE, plan.executable, {**loaded, plan.prefix: root.LANGUAGE, **as_reached})
 
 
-def _mount_proc(jail: Jail) -> None:
-    """What each environment's init will do."""
-    pid, _ = namespaces.spawn(jail.flags)
+def _bear_one(jail: Jail) -> None:
+    """An environment that ends at once. Raises OSError with what its init could not do."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid, _ = jail.bear(-1, theirs.fileno(), (), os.pidfd_open(os.getpid()))
     if pid == 0:
-        os._exit(0 if _done(_mount_own_proc) else 1)
-    if os.waitpid(pid, 0)[1] != 0:
-        raise OSError("/proc cannot be mounted in a new PID namespace")
-
-
-def _mount_own_proc() -> None:
-    flags = namespaces.NOSUID | namespaces.NODEV | namespaces.NOEXEC
-    namespaces.mount("proc", "/proc", "proc", flags, "hidepid=2")
+        os._exit(0)
+    theirs.close()
+    said = ours.recv(_TOLD_BYTES)
+    os.waitpid(pid, 0)
+    if said[:1] != b"S":
+        raise OSError(said[1:].decode("utf-8", "replace") or "an environment's init ended without a word")
 
 
 def _prepare_identity(jail: Jail, plan: Plan, is_root: bool) -> None:
@@ -104,11 +105,21 @@ def _prepare_identity(jail: Jail, plan: Plan, is_root: bool) -> None:
 
 
 def _prepare_filters(jail: Jail) -> None:
-    why = _refused(confine.no_new_privileges, lambda: confine.install_filter(seccomp.program()))
+    program, why = _program()
+    if program is not None:
+        why = _refused(confine.no_new_privileges, partial(confine.install_filter, program))
     _note(jail, "system calls", "seccomp filter", why)
     abi = confine.landlock_abi()
     _note(jail, "file access", f"Landlock, {landlock.describe()}", None if abi else "this kernel has no Landlock")
-    jail.use_filters(seccomp.program() if why is None else None, landlock=abi > 0)
+    jail.use_filters(program if why is None else None, landlock=abi > 0)
+
+
+def _program() -> tuple[bytes | None, str | None]:
+    """The system call filter; else why there is none for this machine."""
+    try:
+        return seccomp.program(), None
+    except MechanismUnavailableError as error:
+        return None, str(error)
 
 
 def _become_root_of_a_namespace() -> None:
@@ -147,11 +158,3 @@ def _refused(*steps: Callable[[], object]) -> str | None:
     if status != 0:
         return f"the attempt ended with wait status {status}"
     return told.decode() or None
-
-
-def _done(step: Callable[[], object]) -> bool:
-    try:
-        step()
-    except OSError:
-        return False
-    return True

@@ -16,7 +16,6 @@ from typing import Final, NamedTuple
 from .._ext import confine, mounts, namespaces
 from . import landlock, root
 
-HOSTNAME: Final = "sandbox"
 TMP_MB: Final = 512  # Lambda's default, which a blank has already
 WRITABLE: Final = ("/tmp", "/dev", "/proc")
 HOST_FOLDERS: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc")
@@ -72,10 +71,20 @@ class Jail:
         """Whether an environment's init is the first process of a PID namespace."""
         return "processes" in self.enforced
 
-    @property
-    def hostname(self) -> str:
-        """What an environment's init calls the host; "" where that is not its own to name."""
-        return HOSTNAME if "hostname" in self.enforced else ""
+    # --- in the zygote ------------------------------------------------------------------------------------------------
+
+    def bear(self, cgroup_fd: int, control_fd: int, entries: tuple[int, ...], zygote_pidfd: int) -> tuple[int, int]:
+        """See `namespaces.bear`."""
+        return namespaces.bear(
+            self.flags,
+            cgroup_fd,
+            control_fd,
+            entries,
+            zygote_pidfd,
+            alone=self.is_alone,
+            rooted=self.is_alone and self.is_rooted,
+            hostname=root.HOSTNAME if "hostname" in self.enforced else "",
+        )
 
     # --- in the environment -------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ STORE: Final = f"{LOCKED}/code"  # the unpacked bundles of all functions
 EMPTY: Final = "/var/empty"
 OLD: Final = "/run/host"
 SIZE_MOST: Final = "16m"  # files of /etc and of the runtime's packages that are copied
-USERS_MAX: Final = 4_096
+HOSTNAME: Final = "sandbox"
 USER_NAME: Final = "sbx_user1051"  # what Lambda calls the user
 
 _FOLDERS: Final = (
@@ -36,7 +36,7 @@ _ETC: Final = (
 _DEVICES: Final = ("full", "null", "random", "urandom", "zero")
 _PLAIN_ETC: Final = {
     "group": "root:x:0:\n",
-    "hostname": "sandbox\n",
+    "hostname": f"{HOSTNAME}\n",
     "hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
 }

@@ -13,7 +13,7 @@ import signal
 import socket
 from itertools import pairwise
 
-from .._ext import linux, namespaces
+from .._ext import linux
 from ..sandbox import root
 from ..sandbox.jail import Jail
 from . import environment, template
@@ -38,16 +38,7 @@ def bear(jail: Jail, worker: environment.Worker, order: dict[str, Any], fds: lis
     """
     control, *entries = fds
     cgroup_fd = entries.pop() if order["into_cgroup"] else -1
-    pid, pidfd = namespaces.bear(
-        jail.flags,
-        cgroup_fd,
-        control,
-        tuple(entries),
-        zygote_pidfd,
-        alone=jail.is_alone,
-        rooted=jail.is_alone and jail.is_rooted,
-        hostname=jail.hostname,
-    )
+    pid, pidfd = jail.bear(cgroup_fd, control, tuple(entries), zygote_pidfd)
     if pid == 0:
         code = 1
         try:

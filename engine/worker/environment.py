@@ -92,10 +92,15 @@ def run(worker: Worker, order: dict[str, Any], fds: list[int]) -> int:
     """
     start_ns = time.monotonic_ns()
     settle_in(fds, fds[2])
+    return to_its_end(lambda: _live(worker, order, fds, start_ns))
+
+
+def to_its_end(life: Callable[[], int]) -> int:
+    """The exit status of a process that lives so, if need be with what ends a Python process early."""
     try:
-        return _live(worker, order, fds, start_ns)
+        return life()
     except SystemExit as leaving:
-        return exit_status(leaving)
+        return _exit_status(leaving)
     except BaseException:  # noqa: BLE001  # what ends a Python process with a traceback
         traceback.print_exc()
         return 1
@@ -219,8 +224,6 @@ def _print(text: str) -> None:
 
 def _extras(document: bytes) -> tuple[object, dict[str, str], str | None, str | None]:
     """What came beside the event: the client's context and its trace context, identity, tenant."""
-    import json
-
     sent = json.loads(document)
     client, trace = context.client_context(sent.get("client_context"))
     return client, trace, sent.get("identity"), sent.get("tenant_id")
@@ -247,7 +250,7 @@ def _hide_engine() -> None:
     sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.FileIO(0, closefd=False))  # type: ignore[misc]
 
 
-def exit_status(leaving: SystemExit) -> int:
+def _exit_status(leaving: SystemExit) -> int:
     if leaving.code is None:
         return 0
     if isinstance(leaving.code, int):

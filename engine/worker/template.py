@@ -7,13 +7,11 @@ does not hold is `snapshot.py`'s, and how it gets from one process into another 
 
 from __future__ import annotations
 
-import atexit
 import gc
 import json
 import os
 import sys
 import time
-import traceback
 
 from .._ext import image
 from . import environment, faults, snapshot, surroundings
@@ -62,7 +60,7 @@ def make(worker: environment.Worker, order: dict[str, Any], fds: list[int]) -> i
         return _report(report_fd, error_type=error_type, message=faults.text_of(error))
     if message is None:
         return _report(report_fd, init_ns=init_ns, tmp_bytes=tmp_bytes)
-    return _go_on(worker, json.loads(message), kept, tmp_bytes)
+    return environment.to_its_end(lambda: _go_on(worker, json.loads(message), kept, tmp_bytes))
 
 
 def _report(report_fd: int, *, error_type: str = "", message: str = "", init_ns: int = 0, tmp_bytes: int = 0) -> int:
@@ -91,29 +89,21 @@ def _go_on(worker: environment.Worker, told: dict[str, Any], kept: snapshot.Kept
     restored_ns = time.monotonic_ns()
     order, fds = told["order"], told["fds"]
     place = worker.place
+    snapshot.reseed()
+    variables = surroundings.environment_variables(**order["surroundings"])
+    snapshot.refresh(variables)
+    if tmp_bytes:
+        snapshot.unpack_tmp(fds[4], TMP)
+    os.close(fds[4])
+    kept.put_back()
+    environment.open_port(worker, order, fds[:3], variables)
     try:
-        snapshot.reseed()
-        variables = surroundings.environment_variables(**order["surroundings"])
-        snapshot.refresh(variables)
-        if tmp_bytes:
-            snapshot.unpack_tmp(fds[4], TMP)
-        os.close(fds[4])
-        kept.put_back()
-        environment.open_port(worker, order, fds[:3], variables)
-        try:
-            snapshot.run_after_restore()
-        except snapshot.HookError as failed:
-            place.fault(failed.error, "")
-            place.flush()
-            place.init_ended(told["start_ns"], True, failed.error_type)
-            return failed.exit_status
-        place.init_ended(told["start_ns"], False, "", restored_ns)
-        place.serve()
-        return 0
-    except SystemExit as leaving:
-        return environment.exit_status(leaving)
-    except BaseException:  # noqa: BLE001  # what ends a Python process with a traceback
-        traceback.print_exc()
-        return 1
-    finally:
-        atexit._run_exitfuncs()
+        snapshot.run_after_restore()
+    except snapshot.HookError as failed:
+        place.fault(failed.error, "")
+        place.flush()
+        place.init_ended(told["start_ns"], True, failed.error_type)
+        return failed.exit_status
+    place.init_ended(told["start_ns"], False, "", restored_ns)
+    place.serve()
+    return 0

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from doors import Gate
 from faces import FACES, Face
 from servers import Passage, service
 
@@ -51,14 +50,6 @@ def passage(tmp_path: Path, address: str) -> Iterator[Passage]:
     """A way to that server that can be cut."""
     with Passage(tmp_path / "passage", address) as passage:
         yield passage
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    """Where invocations of `echo` wait until the test lets go."""
-    gate = Gate()
-    yield gate
-    gate.close()
 
 
 @pytest.fixture(params=FACES)

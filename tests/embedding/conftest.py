@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from doors import DOORS, PATIENCE_S, Gate
+from doors import DOORS, PATIENCE_S
 from holdings import holdings
 
 CODE = Path(__file__).parent / "code"
@@ -47,13 +47,6 @@ def run(request: pytest.FixtureRequest, _returns_everything: None) -> Iterator[C
     """Runs a coroutine on a loop of this kind, in this thread."""
     with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
         yield runner.run
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    made = Gate()
-    yield made
-    made.close()
 
 
 @pytest.fixture

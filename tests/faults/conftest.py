@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from doors import DOORS, ONE_VCPU_MB, Door, Function, Gate
+from doors import DOORS, ONE_VCPU_MB, Door, Function
 
 CODE = Path(__file__).parent / "code"
 
@@ -32,10 +32,3 @@ def neighbour(door: Door) -> Iterator[Function]:
     pids = function.pids()
     yield function
     assert (function(2).json(), function.results[-1].start, function.pids()) == (2, "warm", pids)
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    made = Gate()
-    yield made
-    made.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doors import DOORS, ONE_VCPU_MB, Door, Function, Gate
+from doors import DOORS, ONE_VCPU_MB, Door, Function
 
 CODE = Path(__file__).parent / "code"
 NUMBERS = count(1)
@@ -57,10 +57,3 @@ def deploy(door: Door) -> Iterator[Callable[..., Function]]:
     for function in deployed:
         if function.name in names:
             door.delete_function(function.name)
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    made = Gate()
-    yield made
-    made.close()

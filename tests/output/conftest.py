@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doors import DOORS, ONE_VCPU_MB, Door, Function, Gate
+from doors import DOORS, ONE_VCPU_MB, Door, Function
 
 CODE = Path(__file__).parent / "code"
 
@@ -32,13 +32,6 @@ def deploy(open_door: Callable[..., Door]) -> Callable[..., Function]:
         return function
 
     return create
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    made = Gate()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from doors import DOORS, ONE_VCPU_MB, PATIENCE_S, Door, Function, Gate
+from doors import DOORS, ONE_VCPU_MB, PATIENCE_S, Door, Function
 
 from engine.core.pools import Pool
 from engine.core.upkeep import Upkeep
@@ -85,13 +85,6 @@ class House:
 def open_door(request: pytest.FixtureRequest) -> Iterator[Callable[..., Door]]:
     with ExitStack() as opened:
         yield lambda **settings: opened.enter_context(DOORS[request.param](**settings))
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    made = Gate()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +26,40 @@ HISTOGRAM = {"keep_alive_policy": "histogram", "keep_alive_s": 86_400.0}
 PERIOD_MINUTES = 10  # expected from the 9th minute, till the 12th
 
 
-def learned(door: Door, function: Function, house: Any) -> None:
-    """Invoked six times, once every ten minutes, and let go again."""
-    for number in range(6):
-        if number:
-            house.put_forward(PERIOD_MINUTES)
-        function()
-    with watched(*function.pids()) as wait_gone:
-        house.keep()
-        wait_gone()
-    house.keep_until(lambda: function.stats()["environments"] == {"ready": 0, "starting": 0})
+@dataclass(frozen=True)
+class Learned:
+    """A function that was invoked six times, once every ten minutes, and let go again."""
+
+    door: Door
+    kept: Any
+    function: Function
 
 
-def test_a_function_that_is_invoked_periodically_is_let_go_and_started_ahead_of_need(
-    open_door: Open, deploy: Deploy, house: Keeps
-) -> None:
-    door = open_door(**HISTOGRAM)
-    kept, function = house(door), deploy(door, "periodic")
-    learned(door, function, kept)
+@pytest.fixture
+def learn(open_door: Open, deploy: Deploy, house: Keeps) -> Callable[..., Learned]:
+    def make(**settings: Any) -> Learned:
+        door = open_door(**HISTOGRAM, **settings)
+        kept, function = house(door), deploy(door, "periodic")
+        for number in range(6):
+            if number:
+                kept.put_forward(PERIOD_MINUTES)
+            function()
+        with watched(*function.pids()) as wait_gone:
+            kept.keep()
+            wait_gone()
+        kept.keep_until(lambda: function.stats()["environments"] == {"ready": 0, "starting": 0})
+        return Learned(door, kept, function)
+
+    return make
+
+
+@pytest.fixture
+def learned(learn: Callable[..., Learned]) -> Learned:
+    return learn()
+
+
+def test_a_function_that_is_invoked_periodically_is_let_go_and_started_ahead_of_need(learned: Learned) -> None:
+    kept, function = learned.kept, learned.function
     kept.put_forward(PERIOD_MINUTES - 2)
     kept.keep()
     assert function.stats()["prewarms"] == {"started": 0, "used": 0}
@@ -57,12 +74,8 @@ def test_a_function_that_is_invoked_periodically_is_let_go_and_started_ahead_of_
     assert "Init Duration" not in "".join(function.log(result))
 
 
-def test_what_was_started_ahead_of_need_in_vain_goes_and_is_not_started_again(
-    open_door: Open, deploy: Deploy, house: Keeps
-) -> None:
-    door = open_door(**HISTOGRAM)
-    kept, function = house(door), deploy(door, "periodic")
-    learned(door, function, kept)
+def test_what_was_started_ahead_of_need_in_vain_goes_and_is_not_started_again(learned: Learned) -> None:
+    kept, function = learned.kept, learned.function
     kept.put_forward(PERIOD_MINUTES)
     kept.keep_until(lambda: function.stats()["environments"]["ready"] == 1)
     with watched(*function.pids()) as wait_gone:
@@ -74,12 +87,8 @@ def test_what_was_started_ahead_of_need_in_vain_goes_and_is_not_started_again(
     assert function().start == "cold"
 
 
-def test_what_was_started_ahead_of_need_and_died_is_not_started_again(
-    open_door: Open, deploy: Deploy, house: Keeps
-) -> None:
-    door = open_door(**HISTOGRAM)
-    kept, function = house(door), deploy(door, "periodic")
-    learned(door, function, kept)
+def test_what_was_started_ahead_of_need_and_died_is_not_started_again(learned: Learned) -> None:
+    kept, function = learned.kept, learned.function
     kept.put_forward(PERIOD_MINUTES)
     kept.keep_until(lambda: function.stats()["environments"]["ready"] == 1)
     for pid in function.pids():
@@ -89,11 +98,9 @@ def test_what_was_started_ahead_of_need_and_died_is_not_started_again(
     assert function.stats()["prewarms"] == {"started": 1, "used": 0}
 
 
-def test_a_functions_uses_count_until_it_goes_for_good(open_door: Open, deploy: Deploy, house: Keeps) -> None:
+def test_a_functions_uses_count_until_it_goes_for_good(learned: Learned) -> None:
     """Greedy-dual would otherwise evict first what was started ahead of need."""
-    door = open_door(**HISTOGRAM)
-    kept, function = house(door), deploy(door, "periodic")
-    learned(door, function, kept)
+    kept, function = learned.kept, learned.function
     activity = kept.upkeep._kept["periodic", "$LATEST"].activity
     assert activity.frequency == 6
     kept.put_forward(PERIOD_MINUTES)
@@ -124,11 +131,10 @@ def test_what_runs_on_old_code_is_not_taken_for_arrivals(
 
 @pytest.mark.parametrize("why", ["memory is short", "the budget is used up", "reserved concurrency is 0"])
 def test_nothing_is_started_ahead_of_need_where_it_must_not(
-    open_door: Open, deploy: Deploy, house: Keeps, why: str
+    learn: Callable[..., Learned], deploy: Deploy, why: str
 ) -> None:
-    door = open_door(**HISTOGRAM, memory_budget_mb=ONE_VCPU_MB if "budget" in why else None)
-    kept, function = house(door), deploy(door, "periodic")
-    learned(door, function, kept)
+    learned = learn(memory_budget_mb=ONE_VCPU_MB if "budget" in why else None)
+    door, kept, function = learned.door, learned.kept, learned.function
     if "budget" in why:
         deploy(door, "other")()
     elif "concurrency" in why:
@@ -140,12 +146,8 @@ def test_nothing_is_started_ahead_of_need_where_it_must_not(
     assert function.stats()["environments"] == {"ready": 0, "starting": 0}
 
 
-def test_what_was_learned_outlives_an_update_and_goes_with_the_function(
-    open_door: Open, deploy: Deploy, house: Keeps
-) -> None:
-    door = open_door(**HISTOGRAM)
-    kept, function = house(door), deploy(door, "periodic")
-    learned(door, function, kept)
+def test_what_was_learned_outlives_an_update_and_goes_with_the_function(learned: Learned) -> None:
+    door, kept, function = learned.door, learned.kept, learned.function
     door.update_function_configuration("periodic", description="changed")
     function()
     with watched(*function.pids()) as wait_gone:

@@ -6,16 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from doors import Gate
 from serving import Raw, Service
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    """Where the function `waits` waits."""
-    made = Gate()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from confined import LIBC, become_nobody, in_child, outcome
+from loop_devices import devices_of
 from tenants import MECHANISMS
 
 from engine._ext import mounts
@@ -78,18 +79,6 @@ def pool(disk: Path) -> Iterator[LoopScratchPool]:
 def _nothing_stays_bound(disk: Path) -> Iterator[None]:
     yield
     assert gone(disk), devices_of(disk)
-
-
-def devices_of(folder: Path) -> list[str]:
-    """Loop devices whose file lies, or lay, in this folder."""
-    found = []
-    for file in Path("/sys/block").glob("loop*/loop/backing_file"):
-        try:
-            if file.read_text().startswith(f"{folder}/"):
-                found.append(file.parts[3])
-        except OSError:  # unbound between the listing and the reading
-            continue
-    return found
 
 
 def gone(folder: Path) -> bool:

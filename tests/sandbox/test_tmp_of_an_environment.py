@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loop_devices import devices_of
 
 from engine.core import scratches
 from engine.errors import InvalidParameterValueException, SandboxUnavailableError
@@ -112,18 +113,6 @@ def is_on_disk(engine: Engine) -> bool:
     line = tmp_line(engine)
     assert line["why"]
     return bool(line["mechanism"] == "ext4")
-
-
-def devices_of(folder: Path) -> list[str]:
-    """Loop devices whose file lies, or lay, in this folder."""
-    found = []
-    for file in Path("/sys/block").glob("loop*/loop/backing_file"):
-        try:
-            if file.read_text().startswith(f"{folder}/"):
-                found.append(file.parts[3])
-        except OSError:  # unbound between the listing and the reading
-            continue
-    return found
 
 
 def eventually(holds: Callable[[], bool]) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from doors import DOORS, Door, Function
+from doors import DOORS, Door, Function, descriptor_links
 
 from engine import errors
 
@@ -18,13 +17,7 @@ Deploy = Callable[..., Function]
 
 def regions() -> int:
     """Shared regions that this process holds."""
-    links = []
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            links.append(os.readlink(f"/proc/self/fd/{fd}"))
-        except FileNotFoundError:  # the descriptor that listed them
-            continue
-    return sum("memfd:engine-" in link for link in links)
+    return sum("memfd:engine-" in link for link in descriptor_links())
 
 
 def test_a_queue_of_two_hundred_thousand_does_not_hold_another_function_up(deploy: Deploy) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doors import ONE_VCPU_MB, PATIENCE_S, BlockingDoor, Gate, watched, zygote_pid
+from doors import ONE_VCPU_MB, PATIENCE_S, BlockingDoor, Gate, descriptor_links, watched, zygote_pid
 
 CODE = Path(__file__).parent / "code"
 
@@ -63,13 +63,6 @@ def publish(door: BlockingDoor) -> Iterator[Callable[..., Snapped]]:
     yield make
     for name in names:
         door.delete_function(name)
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    made = Gate()
-    yield made
-    made.close()
 
 
 def test_environments_go_on_from_one_init_each_with_randomness_and_a_log_of_its_own(
@@ -199,10 +192,4 @@ def test_an_engine_that_closes_while_one_is_made_keeps_nothing_of_it(gate: Gate,
 
 def snapshot_files() -> int:
     """Held by this process."""
-    links = []
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            links.append(os.readlink(f"/proc/self/fd/{fd}"))
-        except FileNotFoundError:  # the descriptor that listed them
-            continue
-    return sum("memfd:engine-snapshot-" in link for link in links)
+    return sum("memfd:engine-snapshot-" in link for link in descriptor_links())

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import fcntl
 import os
 import signal
-from collections.abc import Callable
 from typing import Any
+
+from attempts import said
 
 MAPPED = 64
 SPILL_FROM = 8 << 20
 FULL = (1 << 64) - 2
-
-
-def said(step: Callable[[], Any]) -> str:
-    try:
-        step()
-    except OSError as error:
-        return errno.errorcode[error.errno or 0]
-    return "done"
 
 
 def fds() -> dict[str, int]:

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
-from collections.abc import Callable
 from typing import Any
+
+from attempts import said
 
 PATIENCE_S = 20.0
 held: list[socket.socket] = []
-
-
-def said(step: Callable[[], Any]) -> str:
-    try:
-        step()
-    except OSError as error:
-        return errno.errorcode.get(error.errno or 0, type(error).__name__)
-    return "done"
 
 
 def opens_sockets(*, kinds: dict[str, list[int]]) -> dict[str, str]:

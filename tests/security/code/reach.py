@@ -7,21 +7,14 @@ import errno
 import os
 import re
 import signal
-from collections.abc import Callable
 from typing import Any
+
+from attempts import said
 
 SECRET = re.compile(rb"sesame-[0-9a-f]{32}")
 LARGEST = 4 << 20
 OF_THE_HOST = ("/usr", "/var/lang", "/var/runtime", "/proc", "/etc/ssl", "/etc/alternatives", "/etc/ca-certificates")
 LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def said(step: Callable[[], Any]) -> str:
-    try:
-        step()
-    except OSError as error:
-        return errno.errorcode[error.errno or 0]
-    return "done"
 
 
 def reads(*, paths: list[str]) -> dict[str, str]:
