@@ -17,10 +17,11 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import IO, Final, Protocol
+from typing import Final, Protocol
 
 from engine._ext import mounts
 from engine.errors import EngineError
@@ -99,17 +100,33 @@ class LoopScratch:
         self._on_release(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Pristine:
+    """A formatted image: its length, and those of its blocks that are not zero, as (offset, bytes)."""
+
+    length: int
+    parts: tuple[tuple[int, bytes], ...]
+
+    def write(self, image: int) -> None:
+        """Make an empty file that image, with holes where it is zero. OSError."""
+        os.ftruncate(image, self.length)
+        for offset, part in self.parts:
+            written = 0
+            while written < len(part):
+                written += os.pwrite(image, part[written:], offset + written)
+
+
 class LoopScratchPool:
-    """Images in `folder`, which must be on a disk. Formatted once per size, then copied."""
+    """Images in `folder`, which must be on a disk. Formatted once per size, then written anew."""
 
     def __init__(self, folder: Path) -> None:
         """ScratchUnavailableError where it is clear at once that nothing can be mounted."""
         self._folder = folder
         self._mkfs = _mkfs_for(folder)
-        self._pristine: dict[int, IO[bytes]] = {}
+        self._pristine: dict[int, Pristine] = {}
         self._stock: list[tuple[int, LoopScratch]] = []  # by age
         self._out: set[LoopScratch] = set()
-        self._made = self._formatted = 0
+        self._made = self._formats = 0
         self._closed = False
 
     def prepare(self, size_mb: int, count: int) -> None:
@@ -132,15 +149,13 @@ class LoopScratchPool:
         return scratch
 
     def statistics(self) -> ScratchStatistics:
-        return ScratchStatistics(len(self._stock), len(self._out), self._made, self._formatted)
+        return ScratchStatistics(len(self._stock), len(self._out), self._made, self._formats)
 
     def close(self) -> None:
         self._closed = True
         for scratch in [*self._out, *(scratch for _, scratch in self._stock)]:
             scratch.release()
         self._stock.clear()
-        for image in self._pristine.values():
-            image.close()
         self._pristine.clear()
 
     def _unstock(self, wanted: Callable[[int], bool]) -> LoopScratch:
@@ -163,22 +178,19 @@ class LoopScratchPool:
 
     def _mount(self, size_mb: int) -> int:
         with tempfile.TemporaryFile(dir=self._folder, buffering=0) as image:
-            _copy_sparse(self._formatted_image(size_mb).fileno(), image.fileno())
+            self._formatted(size_mb).write(image.fileno())
             return _mounted(image.fileno())
 
-    def _formatted_image(self, size_mb: int) -> IO[bytes]:
+    def _formatted(self, size_mb: int) -> Pristine:
         if size_mb not in self._pristine:
-            if len(self._pristine) >= SIZES_MAX:
-                self._pristine.pop(next(iter(self._pristine))).close()
-            image = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115  # open as long as the pool
-            try:
+            with tempfile.TemporaryFile(dir=self._folder, buffering=0) as image:
                 _format(self._mkfs, image.fileno(), size_mb)
                 _open_to_all(image.fileno())
-            except BaseException:
-                image.close()
-                raise
-            self._pristine[size_mb] = image
-            self._formatted += 1
+                formatted = _read(image.fileno())
+            if len(self._pristine) >= SIZES_MAX:
+                del self._pristine[next(iter(self._pristine))]
+            self._pristine[size_mb] = formatted
+            self._formats += 1
         return self._pristine[size_mb]
 
     def _refuse_when_closed(self) -> None:
@@ -238,21 +250,30 @@ def _room(image: int) -> int:
     return int(free - min(blocks // 50, 4_096))
 
 
-def _copy_sparse(source: int, target: int) -> None:
-    """The same bytes, and holes where the source has holes."""
-    length = os.fstat(source).st_size
-    os.ftruncate(target, length)
-    at = 0
+def _read(image: int) -> Pristine:
+    """What is in a sparse file. Zeros are none: mkfs reserves megabytes of them for inodes, which a lseek(2) takes for
+    data as soon as the page cache has them."""
+    length, at, parts = os.fstat(image).st_size, 0, list[tuple[int, bytes]]()
     while at < length:
         try:
-            at = os.lseek(source, at, os.SEEK_DATA)
+            at = os.lseek(image, at, os.SEEK_DATA)
         except OSError as error:
-            if error.errno == errno.ENXIO:  # only a hole is left
-                return
-            raise
-        end = os.lseek(source, at, os.SEEK_HOLE)
-        while at < end:
-            at += os.copy_file_range(source, target, end - at, at, at) or end
+            if error.errno != errno.ENXIO:
+                raise
+            break  # only a hole is left
+        end = os.lseek(image, at, os.SEEK_HOLE)
+        parts += _not_zero(image, at, end)
+        at = end
+    return Pristine(length, tuple(parts))
+
+
+def _not_zero(image: int, at: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Runs of blocks that hold anything, as (offset, bytes)."""
+    blocks = ((offset, os.pread(image, min(_BLOCK, end - offset), offset)) for offset in range(at, end, _BLOCK))
+    for is_zero, run in groupby(blocks, key=lambda block: not block[1].strip(b"\0")):
+        if not is_zero:
+            held = list(run)
+            yield held[0][0], b"".join(content for _, content in held)
 
 
 def _mounted(image: int) -> int:

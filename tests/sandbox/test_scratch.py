@@ -314,6 +314,21 @@ def test_a_pool_formats_once_per_size_and_hands_out_what_it_prepared(pool: LoopS
 
 
 @where_mountable
+def test_what_mkfs_reserved_is_not_written_for_every_folder(pool: LoopScratchPool) -> None:
+    pool.take(512).release()
+    for _ in range(3):
+        before = dirtied_bytes()
+        pool.take(512).release()
+        assert dirtied_bytes() - before < MB
+
+
+def dirtied_bytes() -> int:
+    """What this process has had written to disks, or will."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("write_bytes:"))
+
+
+@where_mountable
 def test_a_pool_keeps_its_bounds(pool: LoopScratchPool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch, "STOCK_MAX", 3)
     monkeypatch.setattr(scratch, "SIZES_MAX", 1)
@@ -438,7 +453,18 @@ def test_a_copy_has_the_same_bytes_and_the_same_holes(disk: Path) -> None:
         for at in (0, 3 * MB, 7 * MB + 5):
             os.pwrite(source.fileno(), CHUNK[:10_000], at)
         source.truncate(12 * MB)
-        scratch._copy_sparse(source.fileno(), copy.fileno())
+        scratch._read(source.fileno()).write(copy.fileno())
         source.seek(0)
         assert source.read() == Path(disk, "copy").read_bytes()
         assert os.fstat(copy.fileno()).st_blocks <= os.fstat(source.fileno()).st_blocks + 64
+
+
+def test_a_copy_has_holes_where_the_source_has_zeros(disk: Path) -> None:
+    with open(disk / "source", "w+b", buffering=0) as source, open(disk / "copy", "w+b", buffering=0) as copy:
+        for at, written in ((0, bytes(8_192)), (8_192, b"a" * 5_000), (40_960, b"\0b"), (MB, bytes(MB))):
+            os.pwrite(source.fileno(), written, at)
+        source.truncate(2 * MB + 50)
+        scratch._read(source.fileno()).write(copy.fileno())
+        source.seek(0)
+        assert source.read() == Path(disk, "copy").read_bytes()
+        assert os.fstat(copy.fileno()).st_blocks * 512 <= 65_536
