@@ -165,11 +165,13 @@ class Births:
         blank.pool, blank.scratch = pool, scratch
 
     def _conceive(self) -> Blank:
-        """Order one more blank from the zygote."""
+        """Order one more blank from the zygote. EngineError where it cannot even be asked."""
         self._last_key += 1
         blank = Blank(self._last_key, self._mechanism.open_cell(None))
         self._backlog.append(blank)
         self._send()
+        if blank.failure:
+            raise EngineError(f"no process could be asked for: {blank.failure}")
         return blank
 
     def refill(self) -> None:

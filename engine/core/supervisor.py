@@ -36,7 +36,7 @@ from .pools import PROVISIONED, SNAPSHOT, Pool, is_provisioned
 from .quarters import Quarters
 from .scaling import LEAST_CPU_SHARE, Load, Scaling, environments_to_start
 from .scratches import Scratches
-from .snapshots import After, Snapshots
+from .snapshots import After, Snapshots, Timer
 from .upkeep import Hands, Upkeep
 
 SPAWN_RETRIES = 3
@@ -67,7 +67,9 @@ class Supervisor:
         the policy; deadlines are kept by the host's own."""
         self._scheduler = scheduler
         self._mechanism = mechanism
-        self._later = later
+        self._run_later = later
+        self._run_after = after
+        self._closing = False
         self._scaling: Scaling = scaling
         self._cpus = cpus
         self._memory = memory
@@ -75,7 +77,7 @@ class Supervisor:
         self.upkeep = Upkeep(keep_alive, eviction, hands, memory_budget_mb=memory_budget_mb, clock=clock or HostClock())
         self._pools: dict[Lane, Pool] = {}
         self._quarters = Quarters()
-        self.scratches = Scratches(later)
+        self.scratches = Scratches(self._later)
         self.births = Births(
             mechanism,
             self._quarters,
@@ -83,7 +85,7 @@ class Supervisor:
             on_failed=self._give_up,
             give_back=self.scratches.give_back,
         )
-        self.snapshots = Snapshots(self.births, self.scratches, on_settled=self._snapshot_settled, after=after)
+        self.snapshots = Snapshots(self.births, self.scratches, on_settled=self._snapshot_settled, after=self._after)
         self.births.on_new_zygote = self.snapshots.forget_all
         self.deaths = 0
         self._ticks = 0
@@ -467,14 +469,27 @@ class Supervisor:
         self.refill()
         return self.upkeep.keep_house(self.pools)
 
+    def _later(self, call: Callable[..., object], *arguments: object) -> None:
+        self._run_later(self._unless_closing, call, *arguments)
+
+    def _after(self, seconds: float, call: Callable[[], object]) -> Timer:
+        return self._run_after(seconds, partial(self._unless_closing, call))
+
+    def _unless_closing(self, call: Callable[..., object], *arguments: object) -> None:
+        """What was put off would meet `close` half done in its thread: zygote, cells and folders go without it."""
+        if not self._closing:
+            call(*arguments)
+
     def abandon(self, error: BaseException) -> None:
-        """The engine closes: whoever still waits gets this exception."""
+        """The engine closes: whoever still waits gets this exception, and what was put off is not done any more."""
+        self._closing = True
         for pool in self.pools:
             repair.abandon(pool.lane, error)
         self._scheduler.ring()  # a thread may be asleep over one of them
 
     def close(self) -> None:
-        """End every environment and the zygote, and give back all that they used."""
+        """End every environment and the zygote, and give back all that they used. `abandon` goes before: this may be
+        another thread than the loop's."""
         self.snapshots.close()  # first: a template that is ended now is nobody's
         self.births.close()
         self.scratches.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -11,13 +12,16 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 from loop_devices import devices_of
 
 from engine.core import scratches
-from engine.errors import InvalidParameterValueException, SandboxUnavailableError
+from engine.core.births import Births
+from engine.core.scratches import Scratches
+from engine.errors import EngineClosedError, InvalidParameterValueException, SandboxUnavailableError
 from engine.sandbox import scratch
 from engine.sandbox.scratch import ScratchUnavailableError
 from engine.sync import Engine
@@ -207,6 +211,44 @@ def test_nothing_is_left_of_an_engine_that_was_killed(data_dir: Path, code: str)
     assert list((data_dir / "scratch").glob("*")) == []
     with Engine(data_dir) as engine:
         assert engine.invoke("writer", 1).json() == 1
+
+
+def test_a_folder_that_is_made_while_the_engine_closes_starts_nothing(
+    data_dir: Path, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, births_closed, made = Event(), Event(), Event()
+    fulfil, order, close = Scratches._fulfil, Births.order, Births.close
+    ordered_late: list[bool] = []
+
+    def fulfil_late(self: Scratches, *arguments: Any) -> None:
+        asked.set()
+        assert births_closed.wait(PATIENCE_S)
+        fulfil(self, *arguments)
+        made.set()
+
+    def order_and_tell(self: Births, *arguments: Any) -> None:
+        ordered_late.append(births_closed.is_set())
+        order(self, *arguments)
+
+    def close_first(self: Births) -> None:
+        close(self)
+        births_closed.set()
+        assert made.wait(PATIENCE_S)
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), engine._engine._loop).result(PATIENCE_S)  # it was delivered
+
+    with Engine(data_dir) as engine, ThreadPoolExecutor(1) as caller:
+        engine.create_function("teller", code=code, handler="app.tells", memory_mb=1_769, ephemeral_storage_mb=600)
+        if not is_on_disk(engine):
+            return
+        monkeypatch.setattr(Scratches, "_fulfil", fulfil_late)
+        monkeypatch.setattr(Births, "order", order_and_tell)
+        monkeypatch.setattr(Births, "close", close_first)
+        waiting = caller.submit(engine.invoke, "teller", "a")
+        assert asked.wait(PATIENCE_S)
+        engine.close()
+        with pytest.raises(EngineClosedError):
+            waiting.result(PATIENCE_S)
+    assert True not in ordered_late
 
 
 class Unavailable:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
 import time
+from collections.abc import Callable
 
 import pytest
 from doors import PATIENCE_S, BlockingDoor, watched
@@ -52,3 +56,24 @@ def test_a_stock_that_a_burst_made_large_shrinks_again(monkeypatch: pytest.Monke
             door.inside._loop.call_soon_threadsafe(door.inside._supervisor.keep_house)
             wait_gone()
         once_in_stock(STOCK_LEAST)
+
+
+def test_what_the_host_refuses_to_ask_for_is_not_in_stock(monkeypatch: pytest.MonkeyPatch) -> None:
+    with BlockingDoor() as door:
+        births = door.inside._supervisor.births
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ETOOMANYREFS, os.strerror(errno.ETOOMANYREFS))
+
+        def refused() -> int:
+            births._stock.clear()
+            with monkeypatch.context() as patch:
+                patch.setattr(births.zygote, "order", refuse)
+                births.refill()
+            return len(births._stock)
+
+        assert asyncio.run_coroutine_threadsafe(called(refused), door.inside._loop).result(PATIENCE_S) == 0
+
+
+async def called(function: Callable[[], int]) -> int:
+    return function()
