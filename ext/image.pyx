@@ -23,9 +23,10 @@ cdef extern from *:
     #else
     typedef struct { uint64_t place, bytes, message_bytes; char message[MESSAGE_MAX]; } leave_t;
     static int identify(identity_t *to) { return -1; }
-    static long capture_image(int fd, const char *own, const identity_t *by, failure_t *why) {
+    static int stands_alone(const identity_t *by, failure_t *why) {
         return fail(why, ENOTSUP, "process images are made for x86-64 Linux only");
     }
+    static long capture_image(int fd, const char *own, const identity_t *by, failure_t *why) { return -1; }
     static int restore_image(int fd, const char *text, uint64_t n, const identity_t *by, failure_t *why) {
         return fail(why, ENOTSUP, "process images are made for x86-64 Linux only");
     }
@@ -48,6 +49,7 @@ cdef extern from *:
         uint64_t image_bytes, data_bytes
         uint32_t pieces, files
     int identify(identity_t*)
+    int stands_alone(const identity_t*, failure_t*)
     long capture_image(int, const char*, const identity_t*, failure_t*)
     int restore_image(int, const char*, uint64_t, const identity_t*, failure_t*)
     int read_statistics(int, header_t*, failure_t*)
@@ -76,9 +78,9 @@ def capture(int image_fd, str own_folder="/tmp/") -> "bytes | None":
     image the message that `restore` was given.
 
     The process has one thread, the one the zygote was forked on, and no writable shared memory: OSError says which of
-    it stands in the way, and the process goes on. `os.register_at_fork` hooks run as they do around a fork: the
-    restored process is the child. Files mapped from below `own_folder` are kept in the image, as each environment has
-    its own.
+    it stands in the way, and the process goes on. `os.register_at_fork` hooks run as they do around a fork, those for
+    the child too, once, before anything is written: restored processes have what they did. Files mapped from below
+    `own_folder` are kept in the image, as each environment has its own.
     """
     global is_restored
     cdef bytes folder = os.fsencode(own_folder)
@@ -89,15 +91,17 @@ def capture(int image_fd, str own_folder="/tmp/") -> "bytes | None":
     if is_restored:
         raise OSError("a process that was restored from an image cannot be captured again")
     PyOS_BeforeFork()
+    if stands_alone(&identity, &failure) != 0:
+        PyOS_AfterFork_Parent()
+        raise _error(&failure)
+    PyOS_AfterFork_Child()  # here rather than in each restored process, where it would be an eighth of its start
     outcome = capture_image(image_fd, PyBytes_AS_STRING(folder), &identity, &failure)
     if outcome > 0:
         is_restored = True
         leave_ptr = <leave_t*>outcome
         message = PyBytes_FromStringAndSize(leave_ptr.message, <Py_ssize_t>leave_ptr.message_bytes)
         munmap(<void*>leave_ptr.place, leave_ptr.bytes)
-        PyOS_AfterFork_Child()
         return message
-    PyOS_AfterFork_Parent()
     if outcome < 0:
         raise _error(&failure)
     return None

@@ -33,7 +33,10 @@ MEMORY_SHARE: Final = 0.25  # of the host's memory, for all of them together
 COLD: Final = STARTS.index("cold")
 REPORT_BYTES: Final = 65_536
 SPARE_MB: Final = 64
-_SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+# Against all writing but through shared mappings that are there already: a template that has ended has none. To seal
+# those as well (F_SEAL_WRITE) fails while the kernel itself holds a page for a moment, as it does to move or to age it.
+F_SEAL_FUTURE_WRITE: Final = 0x10  # linux/fcntl.h, since 5.1
+SEALS: Final = F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 Timer = Any  # asyncio.TimerHandle, or a loop's own
 After = Callable[[float, Callable[[], None]], Timer]
@@ -216,7 +219,7 @@ class Snapshots:
             self._fail(pool, snapshot, f"its memory is larger than the function's {pool.configuration.memory_mb} MB")
         else:
             for fd in files[2:]:
-                fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+                fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
             snapshot.files, snapshot.held_bytes = tuple(files[2:]), held
             snapshot.init_ns = int(told.get("init_ns") or 0)
             snapshot.ready_ns = snapshot.used_ns = time.monotonic_ns()

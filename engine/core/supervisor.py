@@ -40,6 +40,7 @@ from .snapshots import After, Snapshots, Timer
 from .upkeep import Hands, Upkeep
 
 SPAWN_RETRIES = 3
+CPU_SAMPLES = 32  # environments of one function whose use of CPU is looked at: a look takes 20 µs
 MEMORY_TICKS = 10  # how many ticks lie between two looks at an environment's memory
 
 Later = Callable[..., object]
@@ -175,12 +176,13 @@ class Supervisor:
     def _cpu_share(self, pool: Pool, longest_ns: int, now_ns: int) -> float:
         """CPUs that one busy environment uses: as learned, or less where invocations hold up a queue by waiting."""
         lane = pool.lane
-        if longest_ns < INTERVAL_NS or lane.outstanding <= lane.ready + lane.starting:
+        is_asked_for = self._scaling == "adaptive" and lane.outstanding > lane.ready + lane.starting
+        if longest_ns < INTERVAL_NS or not is_asked_for:
             pool.cpu_demand.forget()
             return lane.cpu_share
         idle = set(repair.idle_environments(lane))  # what these want says nothing of one that has work
         running = [env.pid for env in self._members(pool) if env.is_ready and env.pid > 0 and env not in idle]
-        share = pool.cpu_demand.share(running, now_ns)
+        share = pool.cpu_demand.share(running[:CPU_SAMPLES], now_ns)
         return lane.cpu_share if share is None else min(lane.cpu_share, max(share, LEAST_CPU_SHARE))
 
     def start_ahead(self, pool: Pool) -> Environment | None:

@@ -49,6 +49,7 @@ def make(worker: environment.Worker, order: dict[str, Any], fds: list[int]) -> i
         kept = snapshot.Kept.of_this_process(fds)
         tmp_bytes = snapshot.pack_tmp(TMP, tmp_fd, order["room"]["tmp_mb"] * MB)
         place.flush()
+        snapshot.reseed()  # what OpenSSL and others make for the first time is made here, once, not in each copy
         gc.collect()
         gc.freeze()  # a collection in a copy would write to every page
         message = image.capture(image_fd)

@@ -15,11 +15,11 @@ from typing import Any
 import numpy
 
 import engine
+from engine.core.snapshots import SEALS
 
 ZYGOTE = Path(__file__).parent / "code" / "zygote.py"
 LIMIT_S = 120.0
 PLAIN = {"limit_s": LIMIT_S, "namespace": False, "own_folder": "/tmp/"}  # what an order says when a test does not
-SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
 @dataclass(frozen=True)

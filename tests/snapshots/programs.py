@@ -291,6 +291,22 @@ PROGRAMS = {
         """,
         [0, 0],
     ),
+    "a page that was forked and is not writable, but was written to": Program(
+        """
+        import ctypes
+        libc = ctypes.CDLL(None)
+        plain = [line.split() for line in open("/proc/self/maps") if "r--p" in line and "/libc.so" in line]
+        at = max(int(fields[0].split("-")[1], 16) for fields in plain) - 1
+        page, before = at & -4096, ctypes.string_at(at, 1)[0]
+        libc.mprotect(ctypes.c_void_p(page), 4096, 3)
+        ctypes.memset(at, before ^ 0x5A, 1)
+        libc.mprotect(ctypes.c_void_p(page), 4096, 1)
+        """,
+        """
+        say(ctypes.string_at(at, 1)[0] ^ before)
+        """,
+        0x5A,
+    ),
     "hooks of a fork": Program(
         """
         import os

@@ -52,10 +52,14 @@
 #define NO_FILE 0xffffffffu
 
 enum { FROM_IMAGE = 1, FROM_FILE, ZERO, ON_STACK, KERNEL };
-enum { IS_SHARED = 1, IS_WIPED = 2, IS_LEFT = 4 };   /* flags of pieces; IS_LEFT is the restorer's: nothing to do */
+/* Flags of pieces. IS_INHERITED: pages of the image that the template has as it was forked with them; `file` at
+ * `inherited_at` is what is mapped there, by which a blank knows that it has the same. IS_LEFT is the restorer's: nothing
+ * to do. */
+enum { IS_SHARED = 1, IS_WIPED = 2, IS_LEFT = 4, IS_INHERITED = 8 };
 
 typedef struct {
     uint64_t start, end, offset;   /* the offset is in the image or in the file */
+    uint64_t inherited_at;
     uint32_t file;
     uint8_t kind, protection, flags, unused;
 } piece_t;
@@ -92,6 +96,7 @@ typedef struct { uint8_t token[16]; uint64_t thread_pointer, tid_offset; } ident
 
 typedef struct {
     uint64_t start, end, offset, device, inode;
+    uint64_t own_kb;           /* that were written to since the fork, or are swapped out; known from smaps alone */
     uint32_t name;             /* where in the names its path begins; NO_FILE without one */
     uint8_t protection, shared, copied, wiped, odd;
 } vma_t;
@@ -208,6 +213,8 @@ static int read_mapping_line(char *line, mappings_t *found_ptr) {
         vma_ptr->odd = strstr(line, " ht") || strstr(line, " ss") || strstr(line, " io") || strstr(line, " pf");
         return 0;
     }
+    if (found_ptr->count && (!strncmp(line, "Private_Dirty:", 14) || !strncmp(line, "Swap:", 5)))
+        vma_ptr[-1].own_kb += strtoull(strchr(line, ':') + 1, NULL, 10);
     if (*line >= 'A' && *line <= 'Z') return 0;
     if (found_ptr->count == VMAS_MAX) return -1;
     memset(vma_ptr, 0, sizeof *vma_ptr);

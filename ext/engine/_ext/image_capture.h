@@ -10,6 +10,8 @@
 #ifndef ENGINE_IMAGE_CAPTURE_H
 #define ENGINE_IMAGE_CAPTURE_H
 
+#include <malloc.h>
+
 #include "engine/_ext/image.h"
 
 #if IMAGE_SUPPORTED
@@ -46,17 +48,43 @@ static int write_fully(int fd, const void *from, uint64_t length, uint64_t offse
     return 0;
 }
 
+/* Whether no page of a mapping was written to since this process was forked, so that every blank has the same, if it was
+ * mapped then at all. What is written to becomes a page of its own. */
+static int is_inherited(const vma_t *vma_ptr) {
+    return vma_ptr->inode && vma_ptr->name != NO_FILE && !vma_ptr->own_kb && !vma_ptr->shared && !(vma_ptr->protection & PROT_WRITE);
+}
+
+/* The file of a mapping in the table, by what the kernel calls it. One that is not there yet cannot be opened by its path:
+ * a blank only ever compares it. NO_FILE when the table is full. */
+static uint32_t file_of(writer_t *w, const vma_t *vma_ptr) {
+    uint32_t count = w->header.files;
+    for (uint32_t i = 0; i < count; i++)
+        if (w->files[i].mapped_device == vma_ptr->device && w->files[i].mapped_inode == vma_ptr->inode) return i;
+    if (count == FILES_MAX) return NO_FILE;
+    w->files[count] = (file_t){
+        .mapped_device = vma_ptr->device, .mapped_inode = vma_ptr->inode, .name = vma_ptr->name,
+    };
+    return w->header.files++;
+}
+
 /* Adds a piece, or lengthens the last one where both are one range of one source. */
 static int add_piece(writer_t *w, int kind, const vma_t *vma_ptr, uint64_t start, uint64_t end, uint64_t offset, uint32_t file) {
     piece_t piece = {
         .start = start, .end = end, .offset = offset, .file = file, .kind = (uint8_t)kind,
         .protection = vma_ptr->protection, .flags = (vma_ptr->shared ? IS_SHARED : 0) | (vma_ptr->wiped ? IS_WIPED : 0),
     };
+    if (kind == FROM_IMAGE && is_inherited(vma_ptr)) {
+        piece.inherited_at = vma_ptr->offset + (start - vma_ptr->start);
+        piece.file = file_of(w, vma_ptr);
+        if (piece.file != NO_FILE) piece.flags |= IS_INHERITED;
+    }
     if (w->header.pieces) {
         piece_t *last_ptr = w->pieces + w->header.pieces - 1;
-        int follows = kind == ZERO || last_ptr->offset + (last_ptr->end - last_ptr->start) == offset;
+        uint64_t last_bytes = last_ptr->end - last_ptr->start;
+        int follows = (kind == ZERO || last_ptr->offset + last_bytes == offset)
+            && (!(piece.flags & IS_INHERITED) || last_ptr->inherited_at + last_bytes == piece.inherited_at);
         if (last_ptr->end == start && last_ptr->kind == kind && last_ptr->protection == piece.protection
-            && last_ptr->flags == piece.flags && last_ptr->file == file && follows && kind != ON_STACK && kind != KERNEL) {
+            && last_ptr->flags == piece.flags && last_ptr->file == piece.file && follows && kind != ON_STACK && kind != KERNEL) {
             last_ptr->end = end;
             return 0;
         }
@@ -270,6 +298,7 @@ static long capture_image(int image_fd, const char *own_folder, const identity_t
     long outcome;
     writer_t *w;
     if (stands_alone(identity_ptr, failure_ptr)) return -1;
+    malloc_trim(0);   /* free lists are settled here: each copy's first large malloc would go through all its memory */
     w = mmap(NULL, sizeof *w, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (w == MAP_FAILED) return fail(failure_ptr, errno, "no room for the image's tables");
     madvise(w, sizeof *w, MADV_DONTFORK);   /* so it is no part of the image */

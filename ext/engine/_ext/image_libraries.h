@@ -19,24 +19,30 @@ static int fork_and_end(void) {
     return 0;
 }
 
-typedef struct { const char *entropy; int length; } stir_t;
+#define POOLS_MAX 8
 
-static int stir_one(struct dl_phdr_info *info_ptr, size_t size, void *given) {
-    const stir_t *stir_ptr = given;
+typedef void (*add_t)(const void *, int, double);
+static add_t pools[POOLS_MAX];
+static int pools_count = -1;   /* not looked for yet; what a template found, its copies have in their memory */
+
+static int find_pool(struct dl_phdr_info *info_ptr, size_t size, void *given) {
     const char *name = info_ptr->dlpi_name;
-    (void)size;
-    if (!name || !strstr(name, "libcrypto")) return 0;
+    (void)size, (void)given;
+    if (!name || !strstr(name, "libcrypto") || pools_count == POOLS_MAX) return 0;
     void *library = dlopen(name, RTLD_LAZY | RTLD_NOLOAD);
     if (!library) return 0;
     void *found = dlsym(library, "RAND_add");
-    if (found) ((void (*)(const void *, int, double))found)(stir_ptr->entropy, stir_ptr->length, stir_ptr->length);
-    dlclose(library);
+    if (found) pools[pools_count++] = (add_t)found;   /* and the library stays loaded */
+    else dlclose(library);
     return 0;
 }
 
 /* OpenSSL looks at the process id to notice a fork, and ids repeat across namespaces. */
 static void stir_openssl_pools(const char *entropy, int length) {
-    stir_t stir = {entropy, length};
-    dl_iterate_phdr(stir_one, &stir);
+    if (pools_count < 0) {
+        pools_count = 0;
+        dl_iterate_phdr(find_pool, NULL);
+    }
+    for (int i = 0; i < pools_count; i++) pools[i](entropy, length, length);
 }
 #endif

@@ -110,7 +110,8 @@ static int is_sound_piece(restorer_t *r, const piece_t *piece_ptr, uint64_t afte
     uint64_t length = piece_ptr->end - piece_ptr->start;
     if (piece_ptr->start < after || piece_ptr->end <= piece_ptr->start || piece_ptr->end > ADDRESS_MAX) return 0;
     if ((piece_ptr->start | piece_ptr->end | piece_ptr->offset) & (PAGE - 1) || piece_ptr->protection > 7) return 0;
-    if (piece_ptr->kind == FROM_FILE) return piece_ptr->file < r->header.files;
+    if ((piece_ptr->kind == FROM_FILE || piece_ptr->flags & IS_INHERITED) && piece_ptr->file >= r->header.files) return 0;
+    if (piece_ptr->kind == FROM_FILE) return 1;
     if (piece_ptr->kind == ZERO || piece_ptr->kind == KERNEL) return 1;
     return (piece_ptr->kind == FROM_IMAGE || piece_ptr->kind == ON_STACK) && piece_ptr->offset >= HEADER_BYTES
         && piece_ptr->offset <= r->header.table_offset && length <= r->header.table_offset - piece_ptr->offset;
@@ -176,14 +177,18 @@ static int holds_the_same(restorer_t *r, const piece_t *piece_ptr) {
     return 1;
 }
 
+static int maps_the_same(restorer_t *r, const piece_t *piece_ptr, const vma_t *vma_ptr, uint64_t offset) {
+    const file_t *file_ptr = files_of(r) + piece_ptr->file;
+    return vma_ptr->device == file_ptr->mapped_device && vma_ptr->inode == file_ptr->mapped_inode
+        && vma_ptr->offset + (piece_ptr->start - vma_ptr->start) == offset;
+}
+
 /* Whether the blank has this piece already, and nobody could have changed it. */
 static int is_there(restorer_t *r, const piece_t *piece_ptr, const vma_t *vma_ptr) {
-    const file_t *file_ptr = files_of(r) + piece_ptr->file;
     if (piece_ptr->protection & PROT_WRITE || vma_ptr->protection != piece_ptr->protection) return 0;
     if (vma_ptr->shared != (piece_ptr->flags & IS_SHARED)) return 0;
-    if (piece_ptr->kind == FROM_FILE)
-        return vma_ptr->device == file_ptr->mapped_device && vma_ptr->inode == file_ptr->mapped_inode
-            && vma_ptr->offset + (piece_ptr->start - vma_ptr->start) == piece_ptr->offset;
+    if (piece_ptr->kind == FROM_FILE) return maps_the_same(r, piece_ptr, vma_ptr, piece_ptr->offset);
+    if (piece_ptr->flags & IS_INHERITED && maps_the_same(r, piece_ptr, vma_ptr, piece_ptr->inherited_at)) return 1;
     return piece_ptr->kind == FROM_IMAGE && !vma_ptr->shared && piece_ptr->protection & PROT_READ
         && holds_the_same(r, piece_ptr);
 }
