@@ -17,6 +17,7 @@ cdef extern from * nogil:
     #endif
     #include <fcntl.h>
     #include <linux/falloc.h>
+    #include <malloc.h>
     #include <sys/mman.h>
     #include <sys/prctl.h>
     #include <sys/syscall.h>
@@ -31,6 +32,9 @@ cdef extern from * nogil:
         madvise(base, length, MADV_DONTFORK);
         return base;
     }
+    #ifndef __GLIBC__
+    static int malloc_trim(size_t kept) { return 0; }
+    #endif
     static int flush_file_system(int fd) { return syncfs(fd); }
     static int process_option(int option, unsigned long value) { return prctl(option, value, 0, 0, 0); }
     """
@@ -40,6 +44,7 @@ cdef extern from * nogil:
     int munmap(void*, size_t)
     int process_option(int, unsigned long)
     int flush_file_system(int)
+    int malloc_trim(size_t)
 
 ABI = REGION_ABI
 SLOT_COUNT = SLOTS
@@ -63,6 +68,11 @@ def punch(int fd, uint64_t offset, uint64_t length) -> None:
     """Give the pages of a file range back. Raises OSError."""
     if punch_hole(fd, offset, length) != 0:
         raise OSError(errno, os.strerror(errno))
+
+
+def trim_heap() -> None:
+    """Settle malloc's lists of free memory, and give back what it can."""
+    malloc_trim(0)
 
 
 def flush(int fd) -> None:

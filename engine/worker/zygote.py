@@ -47,9 +47,10 @@ class Zygote:
     """One process that forks others."""
 
     def __init__(self, control: socket.socket, host_pid: int) -> None:
+        from engine._ext import linux
         from engine.worker import blank, environment
 
-        self.bear, self.make_worker = blank.bear, environment.Worker
+        self.bear, self.make_worker, self.trim_heap = blank.bear, environment.Worker, linux.trim_heap
         self.control = control
         self.host_pidfd = os.pidfd_open(host_pid)
         self.own_pidfd = os.pidfd_open(os.getpid())
@@ -59,6 +60,7 @@ class Zygote:
         self.worker = self.make_worker()
         sys.argv[1:] = []
         gc.collect()
+        self.trim_heap()  # else each environment settles malloc's lists for itself, in copies of their pages
         gc.freeze()
         self.tell({"enforced": jail.enforced, "missing": jail.missing, "memory_kb": _resident_kb()})
         poll = select.poll()
