@@ -52,6 +52,7 @@ class Births:
         self._homes: dict[Environment, Blank] = {}
         self._stock: deque[Blank] = deque()
         self._demand = Demand()
+        self._rehearse = True  # blanks have what comes next rehearsed: of no use to a copy, which has other memory
         self._last_key = 0
         self._backlog: deque[Blank] = deque()
         self._refill_from_ns = 0
@@ -98,6 +99,7 @@ class Births:
         """
         self._quarters.lodge(pool)  # before the order is written, which names its user
         self._demand.started(time.monotonic_ns())
+        self._rehearse = not copied  # the next start is more likely than not to be like this one
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(write_fd, True)
         environment.log_fd = read_fd
@@ -195,8 +197,9 @@ class Births:
             self._in_flight.add(blank)
             directory = blank.cell.directory_fd()
             fds = [blank.theirs.fileno(), *(blank.cell.entry_fds() if directory is None else (directory,))]
+            order = {"key": blank.key, "into_cgroup": directory is not None, "rehearse": self._rehearse}
             try:
-                self.zygote.order({"key": blank.key, "into_cgroup": directory is not None}, fds)
+                self.zygote.order(order, fds)
             except ConnectionError:  # the zygote has died, and word of that is on its way: its successor gets this
                 del self._by_key[blank.key]
                 self._in_flight.remove(blank)

@@ -177,9 +177,12 @@ class LoopScratchPool:
         return scratch
 
     def _mount(self, size_mb: int) -> int:
+        formatted = self._formatted(size_mb)
         with tempfile.TemporaryFile(dir=self._folder, buffering=0) as image:
-            self._formatted(size_mb).write(image.fileno())
-            return _mounted(image.fileno())
+            os.ftruncate(image.fileno(), formatted.length)
+            with bound(image.fileno()) as device:
+                formatted.write(image.fileno())  # now: what is in a file as it is bound must reach the disk first
+                return _mount_of(device)
 
     def _formatted(self, size_mb: int) -> Pristine:
         if size_mb not in self._pristine:
@@ -276,16 +279,16 @@ def _not_zero(image: int, at: int, end: int) -> Iterator[tuple[int, bytes]]:
             yield held[0][0], b"".join(content for _, content in held)
 
 
-def _mounted(image: int) -> int:
+def _mount_of(device: str) -> int:
     """A detached mount of it. Without barriers: nothing must survive a power cut, and each would sync the disk."""
-    with bound(image) as device:
-        options: dict[str, str | None] = {"source": device, "noinit_itable": None, "nobarrier": None}
-        return mounts.filesystem_mount("ext4", options, mounts.NOSUID | mounts.NODEV | mounts.NOATIME)
+    options: dict[str, str | None] = {"source": device, "noinit_itable": None, "nobarrier": None}
+    return mounts.filesystem_mount("ext4", options, mounts.NOSUID | mounts.NODEV | mounts.NOATIME)
 
 
 def _open_to_all(image: int) -> None:
     """Make it what /tmp is like on a new host: empty, and writable by all. Once, for all that are copied from it."""
-    mount_fd = _mounted(image)
+    with bound(image) as device:
+        mount_fd = _mount_of(device)
     try:
         root = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount_fd)
         try:

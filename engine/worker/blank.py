@@ -42,26 +42,30 @@ def bear(jail: Jail, worker: environment.Worker, order: dict[str, Any], fds: lis
     if pid == 0:
         code = 1
         try:
-            code = _live(jail, worker, control)
+            code = _live(jail, worker, control, order["rehearse"])
         finally:
             os._exit(code)
     return pid, pidfd
 
 
-def _live(jail: Jail, worker: environment.Worker, control: int) -> int:
+def _live(jail: Jail, worker: environment.Worker, control: int, rehearse: bool) -> int:
     """In the environment: the exit status of the process. Its init may be gone already, and then the kernel ends it."""
     linux.die_with_parent(signal.SIGKILL)
+    worker.settle_after_fork()
     _close_all_but(0, 1, 2, control)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    return _wait_for_order(jail, worker, socket.socket(fileno=control))
+    return _wait_for_order(jail, worker, socket.socket(fileno=control), rehearse)
 
 
-def _wait_for_order(jail: Jail, worker: environment.Worker, control: socket.socket) -> int:
+def _wait_for_order(jail: Jail, worker: environment.Worker, control: socket.socket, rehearse: bool) -> int:
     os.setsid()
     os.umask(0o022)
     try:
-        given = _take_order(jail, worker, control)
+        jail.make_ready()
+        if rehearse:
+            worker.rehearse()
+        given = _take_order(jail, control)
     except Exception as error:  # noqa: BLE001  # nobody else would ever hear of it
         return _failed(control.fileno(), error)
     control.close()
@@ -71,12 +75,8 @@ def _wait_for_order(jail: Jail, worker: environment.Worker, control: socket.sock
     return PURPOSES[order["purpose"]](worker, order, fds)
 
 
-def _take_order(
-    jail: Jail, worker: environment.Worker, control: socket.socket
-) -> tuple[dict[str, Any], list[int]] | None:
+def _take_order(jail: Jail, control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     """The order and its descriptors, once this process is ready to obey it; None when the engine is gone."""
-    jail.make_ready()
-    worker.rehearse()
     control.send(b"B")
     message, fds, _, _ = socket.recv_fds(control, ORDER_BYTES, ORDER_FDS)
     if not message:

@@ -38,7 +38,8 @@ REHEARSED_IMPORT = "colorsys"  # small, plain, and hardly anybody's
 class Worker:
     """All that is the same for every function: made once, in the zygote, and shared by what is forked from it."""
 
-    def __init__(self) -> None:
+    def __init__(self, fork_hooks: list[dict[str, Any]]) -> None:
+        self.fork_hooks = fork_hooks  # of the modules that the zygote imported
         self.place = port.Port()
         self.place.flush = output.install()
         self.place.extras = _extras
@@ -48,6 +49,13 @@ class Worker:
         self.place.log_sink = self.logs.log_sink.log
         self.codecs = {ascii_only: marshal.codec(ascii_only) for ascii_only in (True, False)}
         _hide_engine()
+
+    def settle_after_fork(self) -> None:
+        """Once, in what was forked from the zygote: random numbers of its own, and hooks for forks of its own."""
+        for hooks in self.fork_hooks:
+            os.register_at_fork(**hooks)
+        if "random" in sys.modules:
+            sys.modules["random"].seed()
 
     def rehearse(self) -> None:
         """Do once, with made-up values, what a start will do: the pages that it touches are this process's then."""

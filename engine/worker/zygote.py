@@ -33,31 +33,40 @@ PRELOADED = (
 )  # fmt: skip
 
 
-def _preload(package_parent: str, library_folders: list[str]) -> None:
-    """Import what every environment needs, then take the engine's folders off the path again."""
+def _preload(package_parent: str, library_folders: list[str]) -> list[dict[str, Any]]:
+    """Import what every environment needs, then take the engine's folders off the path again.
+
+    Returns what is to be registered for forks in an environment. Between zygote and environment there is nothing for it
+    to do, as the zygote has one thread: it would touch 200 pages, each of which would be a copy in every environment.
+    """
+    kept_back: list[dict[str, Any]] = []
+    register, os.register_at_fork = os.register_at_fork, lambda **hooks: kept_back.append(hooks)
     plain = list(sys.path)
     sys.path[:0] = [package_parent, *library_folders]
     for module in PRELOADED:
         import_module(module)
     sys.path[:] = plain
     sys.path_importer_cache.clear()
+    os.register_at_fork = register
+    return kept_back
 
 
 class Zygote:
     """One process that forks others."""
 
-    def __init__(self, control: socket.socket, host_pid: int) -> None:
+    def __init__(self, control: socket.socket, host_pid: int, fork_hooks: list[dict[str, Any]]) -> None:
         from engine._ext import linux
         from engine.worker import blank, environment
 
         self.bear, self.make_worker, self.trim_heap = blank.bear, environment.Worker, linux.trim_heap
+        self.fork_hooks = fork_hooks
         self.control = control
         self.host_pidfd = os.pidfd_open(host_pid)
         self.own_pidfd = os.pidfd_open(os.getpid())
 
     def serve(self, jail: Jail) -> None:
         """Fork to order until the engine is gone. From here on nothing of the engine can be imported."""
-        self.worker = self.make_worker()
+        self.worker = self.make_worker(self.fork_hooks)
         sys.argv[1:] = []
         gc.collect()
         self.trim_heap()  # else each environment settles malloc's lists for itself, in copies of their pages
@@ -108,12 +117,12 @@ def main() -> None:
     for number in signal.valid_signals() - AS_PYTHON_HAS_THEM:  # whoever started the engine may ignore some
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _preload(package_parent, library_folders)
+    fork_hooks = _preload(package_parent, library_folders)
     from engine.sandbox.available import build_jail
     from engine.sandbox.jail import Plan
     from engine.sandbox.thaw import thaw_below
 
-    zygote = Zygote(socket.socket(fileno=int(control_fd)), int(host_pid))
+    zygote = Zygote(socket.socket(fileno=int(control_fd)), int(host_pid), fork_hooks)
     plan, frozen, _, _ = socket.recv_fds(zygote.control, ORDER_BYTES, 1)
     if not plan:
         return

@@ -46,6 +46,10 @@ def test_what_is_loaded_ahead_has_lambdas_paths_and_finds_its_other_modules(depl
     assert told["elsewhere"] == []
 
 
+def test_modules_that_are_loaded_ahead_are_told_of_a_fork(deploy: Deploy) -> None:
+    assert deploy("forks")().json() == {"threads": 1, "same_number": False}
+
+
 def test_the_context_is_lambdas(deploy: Deploy) -> None:
     function = deploy("tells_context", timeout_s=5, memory_mb=256)
     result = function()

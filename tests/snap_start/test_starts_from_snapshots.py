@@ -193,3 +193,31 @@ def test_an_engine_that_closes_while_one_is_made_keeps_nothing_of_it(gate: Gate,
 def snapshot_files() -> int:
     """Held by this process."""
     return sum("memfd:engine-snapshot-" in link for link in descriptor_links())
+
+
+def test_blanks_rehearse_for_starts_like_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with BlockingDoor() as door:
+        births = door.inside._supervisor.births
+        asked: list[bool] = []
+        order = births.zygote.order
+
+        def recorded(given: dict[str, Any], fds: list[int]) -> None:
+            asked.append(given["rehearse"])
+            order(given, fds)
+
+        monkeypatch.setattr(births.zygote, "order", recorded)
+        door.create_function("f", code=CODE, handler="snapped.tells", memory_mb=ONE_VCPU_MB, snap_start=True)
+        snapped = Snapped(door, "f")
+        door.publish_version("f")
+        assert snapped.settled()["status"] == "ready"
+
+        def once_asked(rehearse: bool) -> None:
+            deadline = time.monotonic() + PATIENCE_S
+            while asked[-1:] != [rehearse]:
+                assert time.monotonic() < deadline, asked
+                time.sleep(0.002)
+
+        assert snapped().start == "snapshot"
+        once_asked(False)
+        assert door.invoke("f", {}).start == "cold"
+        once_asked(True)

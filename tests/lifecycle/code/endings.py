@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import decimal
+import json
 import os
+import random
 import re
 import signal
 import socket
@@ -243,3 +245,19 @@ def tells_its_signals(event: Event, context: Any) -> list[Any]:
 
 
 SIGNALS = frozenset({signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGTERM, signal.SIGXFSZ})
+
+
+def forks(event: Event, context: Any) -> dict[str, Any]:
+    """What a child made by fork(2) sees of its parent's thread and random numbers."""
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.write(writer, json.dumps([threading.active_count(), random.random()]).encode())
+        os._exit(0)
+    os.wait()
+    stop.set()
+    thread.join()
+    threads, number = json.loads(os.read(reader, 100))
+    return {"threads": threads, "same_number": number == random.random()}
