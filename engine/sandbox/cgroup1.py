@@ -258,9 +258,6 @@ class Cgroup1:
     def thaw_after_death(self) -> Path | None:
         return self._claim.directories.get("freezer")
 
-    def prepare(self, cells: int) -> None:
-        self._pool.prepare(cells)
-
     def open_cell(self, limits: Limits | None = None) -> Cgroup1Cell:
         cell = self._pool.take()
         try:

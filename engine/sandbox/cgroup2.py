@@ -195,9 +195,6 @@ class Cgroup2:
     def thaw_after_death(self) -> None:
         return None
 
-    def prepare(self, cells: int) -> None:
-        self._pool.prepare(cells)
-
     def open_cell(self, limits: Limits | None = None) -> Cgroup2Cell:
         cell = self._pool.take()
         try:

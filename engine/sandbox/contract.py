@@ -150,9 +150,6 @@ class Mechanism(Protocol):
         None where the kernel needs no such help. Without a survivor the next engine on this host does it.
         """
 
-    def prepare(self, cells: int) -> None:
-        """Make empty cells ahead of need, up to `cells` in stock: called off the critical path."""
-
     def open_cell(self, limits: Limits | None = None) -> Cell:
         """A cell with these limits, its CPU quota included. EngineError at `CELLS_MAX` or after `close`.
 

@@ -142,9 +142,6 @@ class Polling:
     def thaw_after_death(self) -> None:
         return None
 
-    def prepare(self, cells: int) -> None:
-        """Nothing to make ahead."""
-
     def open_cell(self, limits: Limits | None = None) -> PollingCell:
         if self._closed:
             raise EngineError("this limits mechanism was closed: open another")

@@ -1,4 +1,4 @@
-"""F1: a bounded stock of cells made ahead of need. How a cell is made, reset or removed is its mechanism's."""
+"""F1: a bounded stock of cells to be used again. How a cell is made, reset or removed is its mechanism's."""
 
 from __future__ import annotations
 
@@ -47,12 +47,6 @@ class CellPool(Generic[C]):
         self._stuck: list[C] = []
         self._made = self._reused = 0
         self._closed = False
-
-    def prepare(self, cells: int) -> None:
-        """Fill the stock up to `cells`, at most `STOCK_MAX`."""
-        self._refuse_when_closed()
-        while len(self._stock) < min(cells, STOCK_MAX):
-            self._stock.append(self._make_one())
 
     def take(self) -> C:
         """A cell from the stock, or a new one. EngineError at the bound."""

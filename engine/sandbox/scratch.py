@@ -29,7 +29,6 @@ from engine.errors import EngineError
 from .contract import CELLS_MAX, MB, MechanismUnavailableError
 from .loop import CONTROL, bound
 
-STOCK_MAX: Final = 64  # mounted ahead of need, all sizes together; past it the oldest of other sizes goes
 SIZES_MAX: Final = 64  # formatted images kept; past it the one made first goes
 SIZE_MB_MIN, SIZE_MB_MAX = 4, 10_240  # the second is Lambda's own; below the first there are too few inodes
 
@@ -67,20 +66,8 @@ class Scratch(Protocol):
         """
 
 
-class ScratchPool(Protocol):
-    def prepare(self, size_mb: int, count: int) -> None:
-        """Mount up to `count` of this size ahead of need."""
-
-    def take(self, size_mb: int) -> Scratch:
-        """One that nobody has used. ScratchUnavailableError; EngineError at `CELLS_MAX` or after `close`."""
-
-    def close(self) -> None:
-        """Let go of all of them, those out included. Idempotent."""
-
-
 @dataclass(frozen=True, slots=True)
 class ScratchStatistics:
-    in_stock: int
     out: int
     made: int
     formatted: int
@@ -124,44 +111,29 @@ class LoopScratchPool:
         self._folder = folder
         self._mkfs = _mkfs_for(folder)
         self._pristine: dict[int, Pristine] = {}
-        self._stock: list[tuple[int, LoopScratch]] = []  # by age
         self._out: set[LoopScratch] = set()
         self._made = self._formats = 0
         self._closed = False
 
-    def prepare(self, size_mb: int, count: int) -> None:
-        """Mount up to `count` of this size ahead of need, at most `STOCK_MAX`."""
-        self._refuse_when_closed()
-        missing = min(count, STOCK_MAX) - sum(size == size_mb for size, _ in self._stock)
-        for _ in range(missing):
-            scratch = self._make(size_mb)
-            if len(self._stock) >= STOCK_MAX:
-                self._unstock(lambda size: size != size_mb).release()
-            self._stock.append((size_mb, scratch))
-
     def take(self, size_mb: int) -> LoopScratch:
-        self._refuse_when_closed()
+        """One that nobody has used. ScratchUnavailableError; EngineError at `CELLS_MAX` or after `close`."""
+        if self._closed:
+            raise EngineError("this pool of scratch folders was closed: open another")
         if len(self._out) >= CELLS_MAX:
             raise EngineError(f"{CELLS_MAX} scratch folders are out: release one before taking another")
-        in_stock = any(size == size_mb for size, _ in self._stock)
-        scratch = self._unstock(lambda size: size == size_mb) if in_stock else self._make(size_mb)
+        scratch = self._make(size_mb)
         self._out.add(scratch)
         return scratch
 
     def statistics(self) -> ScratchStatistics:
-        return ScratchStatistics(len(self._stock), len(self._out), self._made, self._formats)
+        return ScratchStatistics(len(self._out), self._made, self._formats)
 
     def close(self) -> None:
+        """Let go of all of them. Idempotent."""
         self._closed = True
-        for scratch in [*self._out, *(scratch for _, scratch in self._stock)]:
+        for scratch in list(self._out):
             scratch.release()
-        self._stock.clear()
         self._pristine.clear()
-
-    def _unstock(self, wanted: Callable[[int], bool]) -> LoopScratch:
-        """The oldest of a wanted size; there is one."""
-        index = next(index for index, (size, _) in enumerate(self._stock) if wanted(size))
-        return self._stock.pop(index)[1]
 
     def _make(self, size_mb: int) -> LoopScratch:
         if not SIZE_MB_MIN <= size_mb <= SIZE_MB_MAX:
@@ -195,10 +167,6 @@ class LoopScratchPool:
             self._pristine[size_mb] = formatted
             self._formats += 1
         return self._pristine[size_mb]
-
-    def _refuse_when_closed(self) -> None:
-        if self._closed:
-            raise EngineError("this pool of scratch folders was closed: open another")
 
 
 def _mkfs_for(folder: Path) -> str:

@@ -109,7 +109,8 @@ def test_releasing_a_cell_ends_its_tenants_and_is_idempotent(mechanism: Mechanis
 
 
 def test_closing_ends_tenants_and_leaves_no_directory(mechanism: Mechanism, tenant: Start) -> None:
-    mechanism.prepare(3)
+    for cell in [mechanism.open_cell(LIMITS) for _ in range(3)]:
+        cell.release()
     idle = tenant(mechanism.open_cell(LIMITS), "wait()")
     mechanism.close()
     mechanism.close()

@@ -146,8 +146,9 @@ def test_alone_in_its_cgroup_it_moves_itself_to_a_leaf_and_hands_controllers_on(
 def test_closing_undoes_everything(kernel: FakeKernel, scope: Path) -> None:
     before = snapshot(kernel.mount)
     mechanism = Cgroup2(kernel, OwnCgroups({}, scope, kernel.mount))
-    mechanism.prepare(2)
-    mechanism.open_cell(Limits(128, 0.5, 16))
+    mechanism.open_cell(Limits(128, 0.5, 16)).release()
+    for _ in range(2):
+        mechanism.open_cell(Limits(128, 0.5, 16))
     mechanism.close()
     mechanism.close()
     assert snapshot(kernel.mount) == before
@@ -165,7 +166,7 @@ def test_a_second_engine_sits_beside_the_first_and_the_last_to_leave_undoes_ever
     assert (scope / f"invocation-engine-{os.getpid()}-1" / "cell-0").is_dir()
     engines.pop(first_leaves).close()
     assert (scope / LEAF / "cgroup.procs").read_text() == str(os.getpid())
-    engines[0].prepare(1)
+    engines[0].open_cell(Limits(128, None, 16))
     engines[0].close()
     assert snapshot(kernel.mount) == before
 

@@ -26,20 +26,19 @@ class Counted:
         return self.removes
 
 
-def test_cells_made_ahead_are_handed_out_and_used_again() -> None:
+def test_cells_given_back_are_handed_out_again() -> None:
     pool = CellPool(Counted)
-    pool.prepare(2)
-    cell = pool.take()
-    assert pool.statistics() == PoolStatistics(in_stock=1, out=1, made=2, reused=0, stuck=0)
+    cell, other = pool.take(), pool.take()
+    pool.give_back(other)
+    assert pool.statistics() == PoolStatistics(in_stock=1, out=1, made=2, reused=1, stuck=0)
     pool.give_back(cell)
     pool.give_back(cell)
-    assert pool.statistics() == PoolStatistics(in_stock=2, out=0, made=2, reused=1, stuck=0)
+    assert pool.statistics() == PoolStatistics(in_stock=2, out=0, made=2, reused=2, stuck=0)
+    assert pool.take() is other
 
 
 def test_the_stock_is_bounded() -> None:
     pool = CellPool(Counted)
-    pool.prepare(STOCK_MAX + 10)
-    assert pool.statistics().in_stock == STOCK_MAX
     cells = [pool.take() for _ in range(STOCK_MAX + 1)]
     for cell in cells:
         pool.give_back(cell)

@@ -282,7 +282,7 @@ import os, sys
 from pathlib import Path
 from engine.sandbox.scratch import LoopScratchPool
 pool = LoopScratchPool(Path(sys.argv[1]))
-pool.prepare(16, 2)
+other = pool.take(16)
 root = os.open(".", os.O_RDONLY, dir_fd=pool.take(16).mount_fd)
 os.write(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=root), b"x" * 100_000)
 print("taken", flush=True)
@@ -303,14 +303,12 @@ def test_a_killed_engine_leaves_no_device_and_no_file(disk: Path) -> None:
 
 
 @where_mountable
-def test_a_pool_formats_once_per_size_and_hands_out_what_it_prepared(pool: LoopScratchPool) -> None:
-    pool.prepare(8, 2)
-    assert pool.statistics() == ScratchStatistics(in_stock=2, out=0, made=2, formatted=1)
+def test_a_pool_formats_once_per_size(pool: LoopScratchPool) -> None:
     taken: list[Scratch] = [pool.take(8), pool.take(8), pool.take(8), pool.take(16)]
-    assert pool.statistics() == ScratchStatistics(in_stock=0, out=4, made=4, formatted=2)
+    assert pool.statistics() == ScratchStatistics(out=4, made=4, formatted=2)
     for one in taken:
         one.release()
-    assert pool.statistics() == ScratchStatistics(in_stock=0, out=0, made=4, formatted=2)
+    assert pool.statistics() == ScratchStatistics(out=0, made=4, formatted=2)
 
 
 @where_mountable
@@ -330,18 +328,11 @@ def dirtied_bytes() -> int:
 
 @where_mountable
 def test_a_pool_keeps_its_bounds(pool: LoopScratchPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scratch, "STOCK_MAX", 3)
     monkeypatch.setattr(scratch, "SIZES_MAX", 1)
     monkeypatch.setattr(scratch, "CELLS_MAX", 1)
-    pool.prepare(8, 2)
-    pool.prepare(16, 2)
-    assert pool.statistics() == ScratchStatistics(in_stock=3, out=0, made=4, formatted=2)
-    pool.prepare(16, 9)
-    assert pool.statistics() == ScratchStatistics(in_stock=3, out=0, made=5, formatted=2)
-    pool.prepare(16, 9)
-    assert pool.statistics().made == 5
-    pool.take(8).release()
-    assert pool.statistics() == ScratchStatistics(in_stock=3, out=0, made=6, formatted=3)
+    for size_mb, formatted in ((8, 1), (16, 2), (16, 2), (8, 3)):
+        pool.take(size_mb).release()
+        assert pool.statistics().formatted == formatted
     pool.take(8)
     with pytest.raises(EngineError, match="1 scratch folders are out"):
         pool.take(8)
@@ -356,15 +347,13 @@ def test_a_size_out_of_range_is_refused(pool: LoopScratchPool, size_mb: int) -> 
 
 @where_mountable
 def test_a_closed_pool_has_let_go_of_everything_and_gives_nothing(pool: LoopScratchPool, disk: Path) -> None:
-    pool.prepare(8, 1)
     taken = [pool.take(8), pool.take(16)]
     pool.close()
     pool.close()
     assert [one.mount_fd for one in taken] == [-1, -1]
     assert gone(disk)
-    for refused in (lambda: pool.take(8), lambda: pool.prepare(8, 1)):
-        with pytest.raises(EngineError, match="was closed"):
-            refused()
+    with pytest.raises(EngineError, match="was closed"):
+        pool.take(8)
 
 
 def test_a_folder_in_memory_is_refused_with_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -409,7 +398,7 @@ def test_a_formatting_program_that_fails_is_quoted(disk: Path, monkeypatch: pyte
     pool = LoopScratchPool(disk)
     with pytest.raises(ScratchUnavailableError, match=r"8 MB: mkfs\.ext4 ended with 3: no such feature"):
         pool.take(8)
-    assert pool.statistics() == ScratchStatistics(0, 0, 0, 0)
+    assert pool.statistics() == ScratchStatistics(0, 0, 0)
 
 
 @where_mountable

@@ -51,7 +51,8 @@ static int write_fully(int fd, const void *from, uint64_t length, uint64_t offse
 /* Whether no page of a mapping was written to since this process was forked, so that every blank has the same, if it was
  * mapped then at all. What is written to becomes a page of its own. */
 static int is_inherited(const vma_t *vma_ptr) {
-    return vma_ptr->inode && vma_ptr->name != NO_FILE && !vma_ptr->own_kb && !vma_ptr->shared && !(vma_ptr->protection & PROT_WRITE);
+    return vma_ptr->inode && vma_ptr->name != NO_FILE && !vma_ptr->own_kb && !vma_ptr->shared
+        && !(vma_ptr->protection & PROT_WRITE);
 }
 
 /* The file of a mapping in the table, by what the kernel calls it. One that is not there yet cannot be opened by its path:
