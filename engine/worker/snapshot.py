@@ -303,7 +303,7 @@ def _reseed_uuid1() -> None:
 
 def refresh(variables: Mapping[str, str]) -> None:
     """Give this copy what differs between environments: the log stream's name and its like, and the time zone."""
-    for name, value in variables.items():
-        if os.environ.get(name) != value:  # to set one is to copy pages
-            os.environ[name] = value
-    time.tzset()
+    changed = {name: value for name, value in variables.items() if os.environ.get(name) != value}
+    os.environ.update(changed)  # to set one is to copy pages
+    if "TZ" in changed:
+        time.tzset()
