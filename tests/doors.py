@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import uvloop
@@ -25,6 +25,7 @@ import engine
 import engine.sync
 from engine import InvokeResult
 
+T = TypeVar("T")
 PATIENCE_S = 60.0  # for what must happen; it never decides how long something may take
 ONE_VCPU_MB = 1_769  # so that no CPU quota slows a test
 
@@ -210,6 +211,15 @@ def watched(*pids: int) -> Iterator[Callable[[], None]]:
     finally:
         for pidfd in pidfds:
             os.close(pidfd)
+
+
+def on_loop(inside: engine.Engine, call: Callable[..., T], *arguments: Any) -> T:
+    """What a call answers in the thread of the engine's loop, after all that was put off till then."""
+
+    async def run() -> T:
+        return call(*arguments)
+
+    return asyncio.run_coroutine_threadsafe(run(), inside._loop).result(PATIENCE_S)
 
 
 def descriptor_links() -> list[str]:

@@ -7,7 +7,8 @@ from typing import Final
 
 import psutil
 
-CHECK_LEAST_S, CHECK_MOST_S = 0.1, 1.0
+CHECK_LEAST_S: Final = 0.1
+CHECK_MOST_S: Final = 1.0
 FILLED_PER_S: Final = 10 << 30  # more bytes than processes can fill: sooner the host cannot become short
 RESERVE_SHARE: Final = 0.05  # of the host's memory, kept free of new environments
 RESERVE_MOST_BYTES: Final = 1 << 30

@@ -151,7 +151,7 @@ class LoopScratchPool:
     def _mount(self, size_mb: int) -> int:
         formatted = self._formatted(size_mb)
         with tempfile.TemporaryFile(dir=self._folder, buffering=0) as image:
-            os.ftruncate(image.fileno(), formatted.length)
+            os.ftruncate(image.fileno(), formatted.length)  # before: a device is as large as its file was
             with bound(image.fileno()) as device:
                 formatted.write(image.fileno())  # now: what is in a file as it is bound must reach the disk first
                 return _mount_of(device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from doors import DOORS, ONE_VCPU_MB, PATIENCE_S, Door, Function
+from doors import DOORS, ONE_VCPU_MB, PATIENCE_S, Door, Function, on_loop
 
 from engine.core.pools import Pool
 from engine.core.upkeep import Upkeep
@@ -53,10 +52,7 @@ class House:
         self.memory = door.inside._supervisor._memory = ShortMemory()
 
     def on_loop(self, call: Callable[..., T], *arguments: Any) -> T:
-        async def run() -> T:
-            return call(*arguments)
-
-        return asyncio.run_coroutine_threadsafe(run(), self._door.inside._loop).result(PATIENCE_S)
+        return on_loop(self._door.inside, call, *arguments)
 
     def pools(self) -> list[Pool]:
         found: list[Pool] = self._door.inside._supervisor.pools

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from doors import on_loop
 from loop_devices import devices_of
 
 from engine.core import scratches
@@ -234,7 +234,7 @@ def test_a_folder_that_is_made_while_the_engine_closes_starts_nothing(
         close(self)
         births_closed.set()
         assert made.wait(PATIENCE_S)
-        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), engine._engine._loop).result(PATIENCE_S)  # it was delivered
+        on_loop(engine._engine, list)  # it was delivered
 
     with Engine(data_dir) as engine, ThreadPoolExecutor(1) as caller:
         engine.create_function("teller", code=code, handler="app.tells", memory_mb=1_769, ephemeral_storage_mb=600)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import time
 from collections.abc import Callable
+from threading import Condition
+from typing import Any
 
 import pytest
-from doors import PATIENCE_S, BlockingDoor, watched
+from doors import PATIENCE_S, BlockingDoor, on_loop, watched
 
 from engine.core import blanks
 from engine.core.blanks import DEMAND_MEMORY_NS, DEMAND_WINDOW_NS, STOCK_LEAST, STOCK_MOST, Demand
@@ -38,12 +39,16 @@ def test_as_many_are_wanted_as_the_largest_burst_of_the_last_minute() -> None:
 def test_a_stock_that_a_burst_made_large_shrinks_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with BlockingDoor() as door:
         births = door.inside._supervisor.births
+        changed = Condition()
+        for step in ("refill", "_listen"):  # what puts blanks into stock and takes them out, and what hears them speak
+            monkeypatch.setattr(births, step, told_of(getattr(births, step), changed))
 
         def once_in_stock(count: int) -> None:
-            deadline = time.monotonic() + PATIENCE_S
-            while len(births._stock) != count or not all(blank.own_pid > 0 for blank in births._stock):
-                assert time.monotonic() < deadline, births._stock
-                time.sleep(0.002)
+            def is_so() -> bool:
+                return len(births._stock) == count and all(blank.own_pid > 0 for blank in births._stock)
+
+            with changed:
+                assert changed.wait_for(is_so, PATIENCE_S), births._stock
 
         once_in_stock(STOCK_LEAST)
         for _ in range(6):
@@ -56,6 +61,15 @@ def test_a_stock_that_a_burst_made_large_shrinks_again(monkeypatch: pytest.Monke
             door.inside._loop.call_soon_threadsafe(door.inside._supervisor.keep_house)
             wait_gone()
         once_in_stock(STOCK_LEAST)
+
+
+def told_of(step: Callable[..., None], changed: Condition) -> Callable[..., None]:
+    def take(*arguments: Any) -> None:
+        with changed:
+            step(*arguments)
+            changed.notify_all()
+
+    return take
 
 
 def test_what_the_host_refuses_to_ask_for_is_not_in_stock(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,8 +86,4 @@ def test_what_the_host_refuses_to_ask_for_is_not_in_stock(monkeypatch: pytest.Mo
                 births.refill()
             return len(births._stock)
 
-        assert asyncio.run_coroutine_threadsafe(called(refused), door.inside._loop).result(PATIENCE_S) == 0
-
-
-async def called(function: Callable[[], int]) -> int:
-    return function()
+        assert on_loop(door.inside, refused) == 0

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -198,11 +199,11 @@ def snapshot_files() -> int:
 def test_blanks_rehearse_for_starts_like_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
     with BlockingDoor() as door:
         births = door.inside._supervisor.births
-        asked: list[bool] = []
+        asked: SimpleQueue[bool] = SimpleQueue()
         order = births.zygote.order
 
         def recorded(given: dict[str, Any], fds: list[int]) -> None:
-            asked.append(given["rehearse"])
+            asked.put(given["rehearse"])
             order(given, fds)
 
         monkeypatch.setattr(births.zygote, "order", recorded)
@@ -212,10 +213,8 @@ def test_blanks_rehearse_for_starts_like_the_last_one(monkeypatch: pytest.Monkey
         assert snapped.settled()["status"] == "ready"
 
         def once_asked(rehearse: bool) -> None:
-            deadline = time.monotonic() + PATIENCE_S
-            while asked[-1:] != [rehearse]:
-                assert time.monotonic() < deadline, asked
-                time.sleep(0.002)
+            while asked.get(timeout=PATIENCE_S) is not rehearse:
+                pass  # of before
 
         assert snapped().start == "snapshot"
         once_asked(False)
