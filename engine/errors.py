@@ -108,6 +108,12 @@ class CodeStorageExceededException(LambdaError):
     status_code = 400
 
 
+class RecursiveInvocationException(LambdaError):
+    """A function was called by itself, directly or over others, more often than is taken for an intention."""
+
+    status_code = 400
+
+
 class ResourceNotFoundException(LambdaError):
     status_code = 404
 

@@ -55,6 +55,7 @@ class FunctionConfiguration:
     last_modified: str = ""  # ISO 8601 with milliseconds and +0000, as Lambda writes it
     network: Network | None = None
     snap_start: bool = False
+    dead_letter_target_arn: str | None = None
 
     @property
     def function_arn(self) -> str:
@@ -115,6 +116,52 @@ class ProvisionedConcurrencyConfig:
     status: Literal["IN_PROGRESS", "READY", "FAILED"]
     status_reason: str | None
     last_modified: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventInvokeConfig:
+    """What happens to events of a function (`$LATEST`), version or alias. None is Lambda's default, or no destination.
+
+    Destinations are ARNs: of a queue, a topic, a bucket, an event bus, or of a function here. `last_modified` is ISO
+    8601.
+    """
+
+    function_arn: str
+    last_modified: str = ""
+    maximum_retry_attempts: int | None = None
+    maximum_event_age_s: int | None = None
+    on_success: str | None = None
+    on_failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When to invoke a function, in the words of EventBridge Scheduler.
+
+    expression: `rate(5 minutes)`, `cron(0 12 * * ? *)` or `at(2026-12-24T18:00:00)`, read in `timezone` (IANA).
+    function: a name, `name:qualifier` or ARN. payload: the event, JSON; None is Scheduler's own "Scheduled Event".
+    flexible_window_minutes: 0 is "OFF"; else each invocation comes some time within so many minutes. start_ms, end_ms:
+    Unix time between which it holds; None is without bound. action_after_completion: "DELETE" removes it once no
+    invocation is left to come. maximum_retry_attempts, maximum_event_age_s: of its events. dead_letter_arn: a queue
+    for those that failed for good.
+    """
+
+    name: str
+    expression: str
+    function: str
+    timezone: str = "UTC"
+    payload: bytes | None = None
+    state: Literal["ENABLED", "DISABLED"] = "ENABLED"
+    flexible_window_minutes: int = 0
+    start_ms: int | None = None
+    end_ms: int | None = None
+    maximum_retry_attempts: int | None = None
+    maximum_event_age_s: int | None = None
+    dead_letter_arn: str | None = None
+    action_after_completion: Literal["NONE", "DELETE"] = "NONE"
+    description: str = ""
+    created_ms: int = 0
+    last_modified_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
