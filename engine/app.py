@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -12,12 +12,22 @@ from . import config, errors, settings
 from ._ext.lane import Lane
 from ._ext.result import InvokeResult
 from ._ext.scheduler import Scheduler
+from .clock import LoopTiming, Timing
 from .core.control import Control
+from .core.control_plane import ControlPlane
+from .core.events import lineage
+from .core.events.couriers import Courier
+from .core.events.lifecycle import EventLifecycle, Waiting
+from .core.events.place import EnginePlace, keeper_of
 from .core.keep_alive.choose import eviction_order, keep_alive_policy
 from .core.memory import HostMemory
 from .core.scaling import Scaling
 from .core.supervisor import Supervisor
-from .model import Alias, FunctionConfiguration, LogEvent, LogPage, Network, ProvisionedConcurrencyConfig
+from .model import (
+    LogEvent,
+    LogPage,
+    Network,
+)
 from .records import statistics
 from .records.export import Format, Target
 from .records.rollups import By
@@ -25,23 +35,28 @@ from .sandbox.choose import choose, refuse_what_is_missing
 from .store.build import Progress
 from .wire.payload import encode_extra, encode_payload, too_large
 
-Code: TypeAlias = "str | os.PathLike[str] | bytes"
 BlockingInvoke: TypeAlias = (
-    "Callable[[str, object, str | None, str, Mapping[str, object] | str | None, bool], InvokeResult]"
+    "Callable[[str, object, str | None, str, Mapping[str, object] | str | None, bool, str | None], InvokeResult]"
 )
 T = TypeVar("T")
 TICK_S = 0.01
 
 
 class Doorway(NamedTuple):
-    """What a compiled door needs to hand invocations straight to the scheduler, on the engine's own loop."""
+    """What a compiled door needs to hand invocations straight to the scheduler, on the engine's own loop.
+
+    accept(lane, function, qualifier, event, extra, waiting): see `EventLifecycle.accept`. traced(lane, extra, header,
+    invocation type): what goes beside an event that came with a trace header.
+    """
 
     scheduler: Scheduler
     lane_of: Callable[[str, str | None], Lane]
     receipt: Callable[[Lane, str], InvokeResult]
+    accept: Callable[[Lane, str, str | None, bytes, bytes, Waiting], None]
+    traced: Callable[[Lane, bytes, str, str], bytes]
 
 
-class Engine:
+class Engine(ControlPlane):
     """AWS Lambda on this host, for programs that run an event loop (asyncio or uvloop).
 
         async with Engine() as engine:
@@ -64,6 +79,7 @@ class Engine:
     strict_runtimes: refuse a python3.N other than the engine's own instead of running it with a warning. credentials:
     AWS_ACCESS_KEY_ID and its like, for functions to see; nothing of the host's own environment ever is. ledger_bytes:
     how much of the ledger's records is kept in data_dir, after which the oldest go; sums and bill stay for ever.
+    aws_endpoint_url: where results of events are sent, for all services; None is AWS, or what AWS_ENDPOINT_URL says.
     """
 
     def __init__(
@@ -85,6 +101,7 @@ class Engine:
         strict_runtimes: bool = False,
         credentials: Mapping[str, str] | None = None,
         ledger_bytes: int = config.LEDGER_BYTES,
+        aws_endpoint_url: str | None = None,
         progress: Progress | None = None,
     ) -> None:
         self._settings = settings.EngineSettings(
@@ -104,10 +121,12 @@ class Engine:
             strict_runtimes=strict_runtimes,
             credentials=dict(credentials or {}),
             ledger_bytes=ledger_bytes,
+            aws_endpoint_url=aws_endpoint_url,
         )
         self._progress = progress
         self._control: Control | None = None
         self._drains_on_loop = True
+        self._timing: Timing | None = None
         self._timers: list[asyncio.TimerHandle] = []
 
     # --- opening and closing ------------------------------------------------------------------------------------------
@@ -145,6 +164,7 @@ class Engine:
         if self._drains_on_loop:
             loop.add_reader(self._scheduler.fileno(), self._scheduler.readable)
         self._opened().provisioned.refresh()
+        self.events.begin(self._found)
 
     def _open_blocking(self) -> None:
         with ExitStack() as opened:
@@ -174,8 +194,31 @@ class Engine:
             self._supervisor.open(control.jail_plan(), control.scratch_folder, self._settings.ephemeral_storage)
             if self._settings.sandbox == "strict":
                 refuse_what_is_missing(self._supervisor.enforcement())
+            self._open_events(control, opened)
             self._control = control
             opened.pop_all()
+
+    def _open_events(self, control: Control, opened: ExitStack) -> None:
+        loop = self._loop
+        timing = self._timing or LoopTiming(loop.call_later)
+        place = EnginePlace(control.catalog, control.dispatch, self._scheduler, control.ledger, self._watch_events)
+        keeper = keeper_of(control.data_folder, loop, timing, loop.call_soon)
+        endpoint_url, credentials = self._settings.aws_endpoint_url, self._settings.credentials
+        courier = Courier(loop, endpoint_url=endpoint_url, credentials=credentials)
+        soon = loop.call_soon if self._drains_on_loop else loop.call_soon_threadsafe
+        self.events = EventLifecycle(place, keeper, courier, timing, soon)
+        control.on_deleted = self.events.forget
+        self._found = keeper.open()
+        opened.callback(keeper.close)
+
+    def _watch_events(self, on: bool) -> None:
+        """Answers to events are drained on the loop, also where threads drain their own."""
+        if self._drains_on_loop:
+            return
+        if on:
+            self._loop.add_reader(self._scheduler.fileno(), self._scheduler.readable)
+        else:
+            self._loop.remove_reader(self._scheduler.fileno())
 
     async def close(self) -> None:
         """End every environment. Callers that still wait get EngineClosedError. Idempotent.
@@ -188,6 +231,7 @@ class Engine:
         for timer in self._timers:
             timer.cancel()
         control.provisioned.close()
+        self.events.stop()
         self._loop.remove_reader(self._supervisor.births.fileno())
         if self._drains_on_loop:
             self._loop.remove_reader(self._scheduler.fileno())
@@ -196,6 +240,7 @@ class Engine:
         await asyncio.to_thread(self._close_blocking, control)
 
     def _close_blocking(self, control: Control) -> None:
+        self.events.close()
         self._supervisor.close()
         self._mechanism.close()
         self._scheduler.close()
@@ -212,13 +257,15 @@ class Engine:
         invocation_type: Literal["RequestResponse", "DryRun", "Event"] = "RequestResponse",
         client_context: Mapping[str, object] | str | None = None,
         log_tail: bool = False,
+        trace_header: str | None = None,
     ) -> InvokeResult:
-        """Run a function and wait for its answer.
+        """Run a function and wait for its answer; an "Event" is only accepted, and then run as Lambda runs events.
 
         name: a name, `name:qualifier`, or ARN. payload: a JSON value, or `bytes` that are JSON already; None sends `{}`
         as Lambda does when there is none (`b"null"` sends null). client_context: a mapping, or base64 as Lambda takes
-        it. A function's own failure is a result with `function_error`. Raises ResourceNotFoundException,
-        TooManyRequestsException (with `reason`), RequestTooLargeException, InvalidParameterValueException.
+        it. trace_header: the X-Amzn-Trace-Id of whoever invokes, by which recursion is found. A function's own failure
+        is a result with `function_error`. Raises ResourceNotFoundException, TooManyRequestsException (with `reason`),
+        RequestTooLargeException, InvalidParameterValueException, RecursiveInvocationException.
         """
         if self._control is None:
             raise errors.EngineClosedError("the engine is not open: use `async with Engine() as engine`")
@@ -226,9 +273,15 @@ class Engine:
         body = payload if type(payload) is bytes else encode_payload(payload)
         if len(body) > config.EVENT_MAX_BYTES:
             raise too_large(len(body))
+        extra = b"" if client_context is None else encode_extra(client_context)
+        if trace_header is not None:
+            extra = self._traced(lane, extra, trace_header, invocation_type)
+        if invocation_type == "Event":
+            accepted: asyncio.Future[InvokeResult] = self._loop.create_future()
+            self.events.accept(lane, name, qualifier, body, extra, accepted)
+            return await accepted
         if invocation_type != "RequestResponse":
             return self._control.receipt(lane, invocation_type, self._scheduler.new_request_id())
-        extra = b"" if client_context is None else encode_extra(client_context)
         answer = self._scheduler.call(lane, body, extra, log_tail)
         if type(answer) is InvokeResult:
             return answer
@@ -246,12 +299,15 @@ class Engine:
             invocation_type: str,
             client_context: Mapping[str, object] | str | None,
             log_tail: bool,
+            trace_header: str | None,
         ) -> InvokeResult:
             body = payload if type(payload) is bytes else encode_payload(payload)
             if len(body) > config.EVENT_MAX_BYTES:
                 raise too_large(len(body))
             extra = b"" if client_context is None else encode_extra(client_context)
             lane = lane_of(name, qualifier)
+            if trace_header is not None:
+                extra = self._traced(lane, extra, trace_header, invocation_type)
             if invocation_type != "RequestResponse":
                 return control.receipt(lane, invocation_type, scheduler.new_request_id())
             try:
@@ -270,145 +326,13 @@ class Engine:
         def receipt(lane: Lane, invocation_type: str) -> InvokeResult:
             return control.receipt(lane, invocation_type, scheduler.new_request_id())
 
-        return Doorway(scheduler, control.dispatch.lane, receipt)
+        return Doorway(scheduler, control.dispatch.lane, receipt, self.events.accept, self._traced)
 
-    # --- functions ----------------------------------------------------------------------------------------------------
-
-    async def create_function(
-        self,
-        name: str,
-        *,
-        code: Code,
-        handler: str,
-        runtime: str | None = None,
-        memory_mb: int = config.MEMORY_DEFAULT_MB,
-        timeout_s: int = config.TIMEOUT_DEFAULT_S,
-        environment: Mapping[str, str] | None = None,
-        layers: Sequence[Code] = (),
-        description: str = "",
-        role: str | None = None,
-        ephemeral_storage_mb: int = config.EPHEMERAL_MIN_MB,
-        network: Network | None = None,
-        snap_start: bool = False,
-    ) -> FunctionConfiguration:
-        """Deploy a function.
-
-        code: a folder (with a `requirements.txt` it is built first), a `.zip` path, zip bytes, or a single `.py` file.
-        runtime: None is the engine's own Python. network: None is the engine's default. snap_start: published versions
-        start from a snapshot. Raises ResourceConflictException when the name is taken, and what
-        Lambda raises for values it does not take.
-        """
-        control = self._opened()
-        return await self._in_thread(
-            control.create_function,
-            name,
-            code,
-            {
-                "handler": handler,
-                "runtime": settings.OWN_RUNTIME if runtime is None else runtime,
-                "memory_mb": memory_mb,
-                "timeout_s": timeout_s,
-                "environment": environment or {},
-                "description": description,
-                "role": role or f"arn:aws:iam::{self._settings.account_id}:role/execution_role",
-                "ephemeral_storage_mb": ephemeral_storage_mb,
-                "network": network,
-                "snap_start": snap_start,
-            },
-            layers,
-            self._progress,
-        )
-
-    async def update_function_code(
-        self, name: str, *, code: Code, revision_id: str | None = None
-    ) -> FunctionConfiguration:
-        """Give `$LATEST` new code. Invocations under way finish on the old one."""
-        return await self._in_thread(self._opened().update_function_code, name, code, revision_id, self._progress)
-
-    async def update_function_configuration(
-        self, name: str, *, revision_id: str | None = None, layers: Sequence[Code] | None = None, **changes: Any
-    ) -> FunctionConfiguration:
-        """Change settings of `$LATEST`, named as in `create_function`; what is not given stays."""
-        return await self._in_thread(
-            self._opened().update_function_configuration, name, changes, layers, revision_id, self._progress
-        )
-
-    async def delete_function(self, name: str, *, qualifier: str | None = None) -> None:
-        """Delete a function, or one published version of it. Invocations under way finish."""
-        await self._in_thread(self._opened().delete_function, name, qualifier)
-
-    async def get_function(self, name: str, *, qualifier: str | None = None) -> FunctionConfiguration:
-        """The configuration that a name leads to. Raises ResourceNotFoundException."""
-        return self._opened().catalog.resolve(name, qualifier)
-
-    async def list_functions(self) -> list[FunctionConfiguration]:
-        """`$LATEST` of every function, by name."""
-        return list(self._opened().catalog.list_functions())
-
-    async def list_versions(self, name: str) -> list[FunctionConfiguration]:
-        """`$LATEST`, then the published versions in order."""
-        return list(self._opened().catalog.list_versions(name))
-
-    async def publish_version(self, name: str, *, description: str | None = None) -> FunctionConfiguration:
-        """Freeze `$LATEST` under the next number."""
-        return await self._in_thread(self._opened().publish_version, name, description)
-
-    async def create_alias(self, name: str, alias: str, function_version: str, *, description: str = "") -> Alias:
-        """Name a version."""
-        return await self._in_thread(self._opened().create_alias, name, alias, function_version, description)
-
-    async def update_alias(
-        self, name: str, alias: str, *, function_version: str | None = None, description: str | None = None
-    ) -> Alias:
-        """Have an alias name another version."""
-        return await self._in_thread(self._opened().update_alias, name, alias, function_version, description)
-
-    async def delete_alias(self, name: str, alias: str) -> None:
-        """Delete an alias; that it is not there is no error, as in Lambda."""
-        await self._in_thread(self._opened().delete_alias, name, alias)
-
-    async def get_alias(self, name: str, alias: str) -> Alias:
-        """Raises ResourceNotFoundException."""
-        return self._opened().catalog.get_alias(name, alias)
-
-    async def list_aliases(self, name: str, *, function_version: str | None = None) -> list[Alias]:
-        """By name; only those of `function_version` if it is given."""
-        return list(self._opened().catalog.list_aliases(name, function_version=function_version))
-
-    async def put_function_concurrency(self, name: str, reserved: int) -> None:
-        """Reserve concurrency of the account's for one function, which is also the most it gets; 0 stops it."""
-        await self._in_thread(self._opened().put_function_concurrency, name, reserved)
-
-    async def get_function_concurrency(self, name: str) -> int | None:
-        """What is reserved for a function; None when it shares the unreserved."""
-        return self._opened().catalog.get_function_concurrency(name)
-
-    async def delete_function_concurrency(self, name: str) -> None:
-        """Give a function's reservation back."""
-        await self._in_thread(self._opened().delete_function_concurrency, name)
-
-    async def put_provisioned_concurrency_config(
-        self, name: str, qualifier: str, provisioned: int
-    ) -> ProvisionedConcurrencyConfig:
-        """Keep so many environments of a published version, or of an alias's version, initialised and ready.
-
-        Answers at once; `status` says how far it is. They are set aside of the function's concurrency or the account's;
-        invocations beyond them run on demand. Raises InvalidParameterValueException, ResourceConflictException,
-        ResourceNotFoundException as Lambda does.
-        """
-        return await self._in_thread(self._opened().put_provisioned, name, qualifier, provisioned)
-
-    async def get_provisioned_concurrency_config(self, name: str, qualifier: str) -> ProvisionedConcurrencyConfig:
-        """Raises ProvisionedConcurrencyConfigNotFoundException where nothing was asked for."""
-        return self._opened().provisioned.told(name, qualifier)
-
-    async def list_provisioned_concurrency_configs(self, name: str) -> list[ProvisionedConcurrencyConfig]:
-        """Of every version and alias of a function that has one."""
-        return self._opened().provisioned.all_told(name)
-
-    async def delete_provisioned_concurrency_config(self, name: str, qualifier: str) -> None:
-        """Keep none ready any more; invocations under way finish. That there was none is no error."""
-        await self._in_thread(self._opened().delete_provisioned, name, qualifier)
+    def _traced(self, lane: Lane, extra: bytes, header: str, invocation_type: str) -> bytes:
+        arn = self._opened().catalog.snapshot.arn(lane.name)
+        if invocation_type == "Event":
+            return lineage.with_header(extra, lineage.arriving(lineage.checked(header), arn).header)
+        return lineage.called_on(extra, header, arn)
 
     # --- what happened ------------------------------------------------------------------------------------------------
 
@@ -463,11 +387,6 @@ class Engine:
                 f"this engine belongs to process {self._pid}; open another one in {os.getpid()}"
             )
         return self._control
-
-    async def _in_thread(self, call: Callable[..., Callable[[], T]], *arguments: Any) -> T:
-        """Control-plane work reads and writes files: off the loop, then the rest on it."""
-        finish = await asyncio.to_thread(call, *arguments)
-        return finish()
 
     def _on_demand(self, lane: Lane) -> None:
         if not self._drains_on_loop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Literal, TypeAlias
 
 from . import config
 
+Code: TypeAlias = "str | os.PathLike[str] | bytes"  # a folder, a .zip, a .py file, or the bytes of a zip
 Network: TypeAlias = Literal["host", "loopback", "none"]
 
 

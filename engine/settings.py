@@ -45,6 +45,7 @@ class EngineSettings:
     ledger_bytes: int
     network: Network | None = None
     ephemeral_storage: Literal["disk", "memory"] | None = None
+    aws_endpoint_url: str | None = None
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -71,6 +72,10 @@ class EngineSettings:
             raise InvalidParameterValueException(
                 f"memory_budget_mb={self.memory_budget_mb}: give at least {config.MEMORY_MIN_MB}, what the smallest "
                 "function has, or None for as much as the host has"
+            )
+        if self.aws_endpoint_url is not None and not self.aws_endpoint_url.startswith(("http://", "https://")):
+            raise InvalidParameterValueException(
+                f"aws_endpoint_url={self.aws_endpoint_url!r}: give a URL, such as 'http://127.0.0.1:4566', or None"
             )
         if self.ledger_bytes < LEDGER_LEAST_BYTES:
             raise InvalidParameterValueException(

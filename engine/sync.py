@@ -17,7 +17,15 @@ import uvloop
 from . import app, errors
 from ._ext.result import InvokeResult
 from .client.blocking import connect
-from .model import Alias, FunctionConfiguration, LogEvent, LogPage, ProvisionedConcurrencyConfig
+from .model import (
+    Alias,
+    Code,
+    EventInvokeConfig,
+    FunctionConfiguration,
+    LogEvent,
+    LogPage,
+    ProvisionedConcurrencyConfig,
+)
 from .records.export import Format, Target
 from .records.rollups import By
 from .records.statistics import BillTable
@@ -97,22 +105,32 @@ class Engine:
         invocation_type: Literal["RequestResponse", "DryRun", "Event"] = "RequestResponse",
         client_context: Mapping[str, object] | str | None = None,
         log_tail: bool = False,
+        trace_header: str | None = None,
     ) -> InvokeResult:
         """Run a function and wait for its answer; see `engine.Engine.invoke`."""
         invoke = self._invoke
         if invoke is None:
             raise errors.EngineClosedError("the engine is not open: use `with Engine() as engine`")
-        return invoke(name, payload, qualifier, invocation_type, client_context, log_tail)
+        if invocation_type == "Event":
+            return self._wait(
+                self._engine.invoke(
+                    name,
+                    payload,
+                    qualifier=qualifier,
+                    invocation_type="Event",
+                    client_context=client_context,
+                    trace_header=trace_header,
+                )
+            )
+        return invoke(name, payload, qualifier, invocation_type, client_context, log_tail, trace_header)
 
     def create_function(
-        self, name: str, *, code: app.Code, handler: str, layers: Sequence[app.Code] = (), **settings: Any
+        self, name: str, *, code: Code, handler: str, layers: Sequence[Code] = (), **settings: Any
     ) -> FunctionConfiguration:
         """Deploy a function; see `engine.Engine.create_function`."""
         return self._wait(self._engine.create_function(name, code=code, handler=handler, layers=layers, **settings))
 
-    def update_function_code(
-        self, name: str, *, code: app.Code, revision_id: str | None = None
-    ) -> FunctionConfiguration:
+    def update_function_code(self, name: str, *, code: Code, revision_id: str | None = None) -> FunctionConfiguration:
         """Give `$LATEST` new code."""
         return self._wait(self._engine.update_function_code(name, code=code, revision_id=revision_id))
 
@@ -193,6 +211,62 @@ class Engine:
     def delete_provisioned_concurrency_config(self, name: str, qualifier: str) -> None:
         """Keep none ready any more."""
         self._wait(self._engine.delete_provisioned_concurrency_config(name, qualifier))
+
+    def put_function_event_invoke_config(
+        self,
+        name: str,
+        *,
+        qualifier: str | None = None,
+        maximum_retry_attempts: int | None = None,
+        maximum_event_age_s: int | None = None,
+        on_success: str | None = None,
+        on_failure: str | None = None,
+    ) -> EventInvokeConfig:
+        """Say what happens to events; see `engine.Engine.put_function_event_invoke_config`."""
+        return self._wait(
+            self._engine.put_function_event_invoke_config(
+                name,
+                qualifier=qualifier,
+                maximum_retry_attempts=maximum_retry_attempts,
+                maximum_event_age_s=maximum_event_age_s,
+                on_success=on_success,
+                on_failure=on_failure,
+            )
+        )
+
+    def update_function_event_invoke_config(
+        self,
+        name: str,
+        *,
+        qualifier: str | None = None,
+        maximum_retry_attempts: int | None = None,
+        maximum_event_age_s: int | None = None,
+        on_success: str | None = None,
+        on_failure: str | None = None,
+    ) -> EventInvokeConfig:
+        """Change some of it; what is not given stays, and a destination of "" is none any more."""
+        return self._wait(
+            self._engine.update_function_event_invoke_config(
+                name,
+                qualifier=qualifier,
+                maximum_retry_attempts=maximum_retry_attempts,
+                maximum_event_age_s=maximum_event_age_s,
+                on_success=on_success,
+                on_failure=on_failure,
+            )
+        )
+
+    def get_function_event_invoke_config(self, name: str, *, qualifier: str | None = None) -> EventInvokeConfig:
+        """What was said of a version, an alias or (None) `$LATEST`. Raises ResourceNotFoundException."""
+        return self._wait(self._engine.get_function_event_invoke_config(name, qualifier=qualifier))
+
+    def list_function_event_invoke_configs(self, name: str) -> list[EventInvokeConfig]:
+        """Of `$LATEST`, every version and every alias of a function that has one."""
+        return self._wait(self._engine.list_function_event_invoke_configs(name))
+
+    def delete_function_event_invoke_config(self, name: str, *, qualifier: str | None = None) -> None:
+        """Have the defaults again. Raises ResourceNotFoundException, also where there is none."""
+        self._wait(self._engine.delete_function_event_invoke_config(name, qualifier=qualifier))
 
     def logs(
         self, name: str, *, qualifier: str | None = None, request_id: str | None = None, limit: int | None = None

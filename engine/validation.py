@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from . import config
 from .errors import InvalidParameterValueException, LambdaError, ValidationException
@@ -26,6 +26,11 @@ QUALIFIER_PATTERN: Final = r"(|[a-zA-Z0-9$_-]+)"
 ALIAS_PATTERN: Final = r"(?!^[0-9]+$)([a-zA-Z0-9-_]+)"
 HANDLER_PATTERN: Final = r"[^\s]+"
 ROLE_PATTERN: Final = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
+DESTINATION_PATTERN: Final = (
+    r"$|kafka://([^.]([a-zA-Z0-9\-_.]{0,248}))|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:"
+    r"((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)"
+)
+DEAD_LETTER_PATTERN: Final = r"(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()"
 ENVIRONMENT_NAME_PATTERN: Final = r"[a-zA-Z]([a-zA-Z0-9_])+"
 ENVIRONMENT_NAME_TAKEN: Final = r"[a-zA-Z][a-zA-Z0-9_]*"  # one letter too, which Lambda refuses and programs use
 
@@ -34,7 +39,31 @@ FUNCTION_REFERENCE_MAX: Final = 256  # NamespacedFunctionName: a full ARN with n
 QUALIFIER_MAX: Final = 128
 HANDLER_MAX: Final = 128
 DESCRIPTION_MAX: Final = 256
+DESTINATION_MAX: Final = 350
+RESOURCE_ARN_MAX: Final = 10_000
 ARCHITECTURES: Final = ("x86_64", "arm64")
+
+# https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+On: TypeAlias = Literal["OnSuccess", "OnFailure", "DeadLetter"]
+DESTINATION_SERVICES: Final[Mapping[On, tuple[str, ...]]] = {
+    "OnSuccess": ("sqs", "sns", "lambda", "events"),
+    "OnFailure": ("sqs", "sns", "lambda", "events", "s3"),
+    "DeadLetter": ("sqs", "sns"),
+}
+_DESTINATION_MEMBERS: Final[Mapping[On, tuple[str, str, int]]] = {
+    "OnSuccess": ("destinationConfig.onSuccess.destination", DESTINATION_PATTERN, DESTINATION_MAX),
+    "OnFailure": ("destinationConfig.onFailure.destination", DESTINATION_PATTERN, DESTINATION_MAX),
+    "DeadLetter": ("deadLetterConfig.targetArn", DEAD_LETTER_PATTERN, RESOURCE_ARN_MAX),
+}
+# What follows `arn:<partition>:<service>:`. Partner event buses, whose names have slashes, are no destinations.
+_WHERE: Final = r"[a-z0-9-]+:\d{12}:"
+_DESTINATION_SHAPES: Final = {
+    "sqs": _WHERE + r"[a-zA-Z0-9_-]{1,80}",
+    "sns": _WHERE + r"[a-zA-Z0-9_-]{1,256}",
+    "lambda": _WHERE + r"function:[a-zA-Z0-9_-]{1,64}(:(\$LATEST|[a-zA-Z0-9_-]{1,128}))?",
+    "events": _WHERE + r"event-bus/[a-zA-Z0-9._-]{1,256}",
+    "s3": r"::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
+}
 
 RUNTIMES_RUN: Final = tuple(f"python3.{minor}" for minor in range(8, 15))
 _OTHER_RUNTIMES = (
@@ -103,6 +132,40 @@ def validate_provisioned_concurrency(provisioned: object) -> None:
     _refuse(_number(provisioned, "provisionedConcurrentExecutions", 1, None))
 
 
+def validate_destination(arn: object, *, on: On) -> None:
+    """The ARN of what is told of events that succeeded or failed, or gets dead letters; "" is none.
+
+    Whether it exists is not looked at. Raises `ValidationException` for what is no ARN, and
+    `InvalidParameterValueException` for one of another service, or of a FIFO queue or topic.
+    """
+    _refuse(_destination(arn, on))
+    if arn:
+        _check_destination(str(arn), on)
+
+
+def validate_event_invoke_config(
+    *,
+    maximum_retry_attempts: object = None,
+    maximum_event_age_s: object = None,
+    on_success: object = None,
+    on_failure: object = None,
+) -> None:
+    """What is to happen to events; None is not given. Raises as `validate_destination`, and when nothing is given."""
+    given = maximum_retry_attempts, maximum_event_age_s, on_success, on_failure
+    if all(value is None for value in given):
+        raise InvalidParameterValueException("You must specify at least one of error handling or destination setting.")
+    retries, age_s = maximum_retry_attempts, maximum_event_age_s
+    least_s, most_s = config.EVENT_AGE_MIN_S, config.EVENT_AGE_MAX_S
+    _refuse(
+        None if retries is None else _number(retries, "maximumRetryAttempts", 0, config.RETRY_ATTEMPTS_MAX),
+        None if age_s is None else _number(age_s, "maximumEventAgeInSeconds", least_s, most_s),
+        None if on_success is None else _destination(on_success, "OnSuccess"),
+        None if on_failure is None else _destination(on_failure, "OnFailure"),
+    )
+    validate_destination(on_success or "", on="OnSuccess")
+    validate_destination(on_failure or "", on="OnFailure")
+
+
 def validate_configuration(
     *,
     function_name: object,
@@ -118,13 +181,14 @@ def validate_configuration(
     architecture: object,
     network: object = None,
     snap_start: object = False,
+    dead_letter_target_arn: object = None,
 ) -> None:
     """Check the settings of one function together, so that one answer names everything that is out of range.
 
     Parameters are `object` because they come from outside: a wrong Python type is an answer too. Raises
     `ValidationException` for what the service model's patterns and ranges forbid, then
     `InvalidParameterValueException` for a runtime that is unknown or not run here, too many layers, reserved or
-    too large environment variables.
+    too large environment variables, a dead-letter target that is none.
     """
     _refuse(
         _text(function_name, "functionName", FUNCTION_NAME_PATTERN, FUNCTION_NAME_MAX),
@@ -139,8 +203,10 @@ def validate_configuration(
         _architecture(architecture),
         _network(network),
         _flag(snap_start, "snapStart"),
+        None if dead_letter_target_arn is None else _destination(dead_letter_target_arn, "DeadLetter"),
     )
     _check_runtime(str(runtime))
+    validate_destination(dead_letter_target_arn or "", on="DeadLetter")
     if layers_count > config.LAYERS_MAX:
         raise InvalidParameterValueException(f"Cannot reference more than {config.LAYERS_MAX} layers.")
     if isinstance(environment, Mapping):
@@ -202,6 +268,25 @@ def _check_runtime(runtime: str) -> None:
     )
 
 
+def _check_destination(arn: str, on: On) -> None:
+    service, where = (*arn.split(":", 3), "", "", "")[2:4]
+    fifo = service in ("sqs", "sns") and arn.endswith(".fifo")
+    if service in DESTINATION_SERVICES[on] and not fifo:
+        if re.fullmatch(_DESTINATION_SHAPES[service], where, re.ASCII):
+            return
+        raise InvalidParameterValueException(f"The destination ARN {_shown(arn)} is invalid.")
+    takes = f"{on} takes the ARN of one of: {', '.join(DESTINATION_SERVICES[on])}; no FIFO queue or topic"
+    if on != "DeadLetter":
+        told = {"OnSuccess": "null", "OnFailure": "null", on: f"{on}(destination={arn})"}
+        given = f"DestinationConfig(onSuccess={told['OnSuccess']}, onFailure={told['OnFailure']})"
+        raise InvalidParameterValueException(f"The provided destination config {given} is invalid. {takes}")
+    why = f"{_shown(arn)} is neither an SQS queue nor an SNS topic"
+    if fifo:
+        kind = "SQS queue" if service == "sqs" else "SNS topic"
+        why = f"FIFO {kind} is not supported for dead letter configuration"
+    raise InvalidParameterValueException(f"Invalid dead letter queue ARN: {why}. {takes}")
+
+
 def _check_environment(environment: Mapping[str, str]) -> None:
     refused = "Lambda was unable to configure your environment variables because the environment variables you have"
     reserved = [name for name in environment if name in RESERVED_ENVIRONMENT]
@@ -240,6 +325,10 @@ def _architecture(architecture: object) -> str | None:
         return None
     constraint = f"Member must satisfy constraint: [Member must satisfy enum value set: [{', '.join(ARCHITECTURES)}]]"
     return _violation(f"[{architecture}]", "architectures", constraint)
+
+
+def _destination(arn: object, on: On) -> str | None:
+    return _text(arn, *_DESTINATION_MEMBERS[on])
 
 
 def _network(network: object) -> str | None:

@@ -281,7 +281,7 @@ cdef class Connection:
         cdef Ticket ticket
         cdef Lane lane
         cdef bytes extra = b""
-        cdef str qualifier = None, kind = "RequestResponse"
+        cdef str qualifier = None, kind = "RequestResponse", trace = None, function
         cdef bint wants_tail = False
         cdef const uint8_t* payload_ptr = b"{}"
         cdef size_t length = 2
@@ -297,11 +297,13 @@ cdef class Connection:
             if length > EVENT_MAX:
                 raise self.exchange.refusal(length)
             if invoke.options.at != NULL:
-                qualifier, kind, extra, wants_tail = self.exchange.options(
+                qualifier, kind, extra, wants_tail, trace = self.exchange.options(
                     PyBytes_FromStringAndSize(<const char*>invoke.options.at, invoke.options.length))
-            lane = self.exchange.lane_of(
-                PyUnicode_DecodeUTF8(<const char*>invoke.function.at, invoke.function.length, "replace"), qualifier)
-            if kind != "RequestResponse":
+            function = PyUnicode_DecodeUTF8(<const char*>invoke.function.at, invoke.function.length, "replace")
+            lane = self.exchange.lane_of(function, qualifier)
+            if trace is not None:
+                extra = self.exchange.traced(lane, extra, trace, kind)
+            if kind == "DryRun":
                 result = self.exchange.receipt(lane, kind)
                 self.in_flight += 1
                 return self.tell(message_ptr.id, silent, result)
@@ -310,8 +312,12 @@ cdef class Connection:
             ticket.id = message_ptr.id
             ticket.silent = silent
             self.in_flight += 1
-            self.exchange.posted = True
             try:
+                if kind == "Event":
+                    self.exchange.accept(lane, function, qualifier,
+                                         PyBytes_FromStringAndSize(<const char*>payload_ptr, length), extra, ticket)
+                    return 0
+                self.exchange.posted = True
                 self.exchange.scheduler.post(lane, <const char*>payload_ptr, length, extra, ticket, wants_tail,
                                              alone and self.exchange.scheduler.answers_soon(lane))
             except BaseException:

@@ -168,17 +168,19 @@ cdef class Scheduler:
         raise TooManyRequestsException("Rate Exceeded.", reason=lane.quota.reason)
 
     cdef int submit(self, Lane lane, const char* payload_ptr, Py_ssize_t length, bytes extra, object waiter,
-                    bint wants_tail) except -1:
-        """Take a lease, put the invocation into its lane, wake whoever should run it."""
+                    bint wants_tail, const uint8_t* given_id) except -1:
+        """Take a lease, put the invocation into its lane, wake whoever should run it. Without an id it gets a new one."""
         cdef uint8_t request_id[16]
         if self.closed or lane.closed or lane.journal.full or (
                 lane.quota.used >= lane.quota.limit and not lane.quota.borrow()):
             self.refuse(lane)
-        self.new_id(request_id)
+        if given_id == NULL:
+            self.new_id(request_id)
+            given_id = request_id
         lane.quota.used += 1
         lane.outstanding += 1
         try:
-            lane.enter(request_id, payload_ptr, length, extra, waiter, wants_tail, monotonic_ns())
+            lane.enter(given_id, payload_ptr, length, extra, waiter, wants_tail, monotonic_ns())
         except BaseException:
             lane.quota.give_back()
             lane.outstanding -= 1
@@ -257,9 +259,9 @@ cdef class Scheduler:
         if not waits:
             if not self.polling:
                 store32(&lane.queue.head_ptr.core_asleep, 1)
-            return self.submit(lane, payload_ptr, length, extra, waiter, wants_tail)
+            return self.submit(lane, payload_ptr, length, extra, waiter, wants_tail, NULL)
         store32(&lane.queue.head_ptr.core_asleep, 0)
-        self.submit(lane, payload_ptr, length, extra, waiter, wants_tail)
+        self.submit(lane, payload_ptr, length, extra, waiter, wants_tail, NULL)
         stop_ns = monotonic_ns() + <uint64_t>(lane.turnaround_ns * 2) + 5000
         with nogil:
             spin_lane(&lane.queue, stop_ns, -1)
@@ -267,6 +269,19 @@ cdef class Scheduler:
         if lane.outstanding:
             self.start_polling()
         return 0
+
+    def post_event(self, Lane lane, bytes request_id not None, bytes payload not None, bytes extra not None,
+                   waiter) -> None:
+        """Accept what was accepted before under this id (16 bytes), on the loop's thread; `waiter` is told as a future.
+
+        Raises as `call` does.
+        """
+        if len(request_id) != 16:
+            raise ValueError(f"a request id is 16 bytes, not {len(request_id)}")
+        if not self.polling:
+            store32(&lane.queue.head_ptr.core_asleep, 1)
+        self.submit(lane, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), extra, waiter, False,
+                    <const uint8_t*>PyBytes_AS_STRING(request_id))
 
     cdef int start_polling(self) except -1:
         if not self.polling:
@@ -334,7 +349,7 @@ cdef class Scheduler:
         if self.pid != os_getpid():
             self.refuse(lane)
         store32(&lane.queue.head_ptr.core_asleep, 0 if not self.draining and self.spins(lane) else 1)
-        self.submit(lane, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), extra, waiter, wants_tail)
+        self.submit(lane, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), extra, waiter, wants_tail, NULL)
         while waiter.result is None and waiter.error is None:
             if self.draining:
                 self.park(waiter)

@@ -21,6 +21,8 @@ class Lane:
     ready: int
     starting: int
     outstanding: int
+    events: int
+    backlog: int
     poisoned: bool
     demanded: bool
     active: bool

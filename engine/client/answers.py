@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from .._ext.result import InvokeResult
 from ..errors import ConnectionLostError
-from ..model import Alias, FunctionConfiguration, LogEvent, LogPage, ProvisionedConcurrencyConfig
+from ..model import Alias, EventInvokeConfig, FunctionConfiguration, LogEvent, LogPage, ProvisionedConcurrencyConfig
 from ..records.statistics import BillTable
 from ..wire.values import from_map
 
@@ -57,6 +57,14 @@ def provisioned(told: Answer) -> ProvisionedConcurrencyConfig:
 
 def all_provisioned(told: Answer) -> list[ProvisionedConcurrencyConfig]:
     return [provisioned(each) for each in told["provisioned_concurrency_configs"]]
+
+
+def event_invoke(told: Answer) -> EventInvokeConfig:
+    return from_map(EventInvokeConfig, told)
+
+
+def all_event_invoke(told: Answer) -> list[EventInvokeConfig]:
+    return [event_invoke(each) for each in told["function_event_invoke_configs"]]
 
 
 def log_page(told: Answer) -> LogPage:

@@ -12,7 +12,15 @@ from typing import Any, Literal, TypeVar
 
 from .. import config, errors
 from .._ext.result import InvokeResult
-from ..model import Alias, FunctionConfiguration, LogEvent, LogPage, Network, ProvisionedConcurrencyConfig
+from ..model import (
+    Alias,
+    EventInvokeConfig,
+    FunctionConfiguration,
+    LogEvent,
+    LogPage,
+    Network,
+    ProvisionedConcurrencyConfig,
+)
 from ..records.statistics import BillTable
 from ..store.build import Progress
 from ..wire.messages import given, invoke_params
@@ -121,6 +129,7 @@ class Client:
         ephemeral_storage_mb: int = config.EPHEMERAL_MIN_MB,
         network: Network | None = None,
         snap_start: bool = False,
+        dead_letter_target_arn: str | None = None,
     ) -> FunctionConfiguration:
         """Deploy a function; see `engine.Engine.create_function`. A folder is built and zipped on this host."""
         arguments = given(
@@ -136,6 +145,7 @@ class Client:
                 "ephemeral_storage_mb": ephemeral_storage_mb,
                 "network": network,
                 "snap_start": snap_start or None,
+                "dead_letter_target_arn": dead_letter_target_arn,
             }
         )
         return self._deploy("create_function", arguments, code, layers or None)
@@ -226,6 +236,60 @@ class Client:
     def delete_provisioned_concurrency_config(self, name: str, qualifier: str) -> None:
         """Keep none ready any more."""
         self._ask("delete_provisioned_concurrency_config", answers.nothing, name=name, qualifier=qualifier)
+
+    def put_function_event_invoke_config(
+        self,
+        name: str,
+        *,
+        qualifier: str | None = None,
+        maximum_retry_attempts: int | None = None,
+        maximum_event_age_s: int | None = None,
+        on_success: str | None = None,
+        on_failure: str | None = None,
+    ) -> EventInvokeConfig:
+        """Say what happens to events; see `engine.Engine.put_function_event_invoke_config`."""
+        arguments = {
+            "name": name,
+            "qualifier": qualifier,
+            "maximum_retry_attempts": maximum_retry_attempts,
+            "maximum_event_age_s": maximum_event_age_s,
+            "on_success": on_success,
+            "on_failure": on_failure,
+        }
+        return self._ask("put_function_event_invoke_config", answers.event_invoke, **arguments)
+
+    def update_function_event_invoke_config(
+        self,
+        name: str,
+        *,
+        qualifier: str | None = None,
+        maximum_retry_attempts: int | None = None,
+        maximum_event_age_s: int | None = None,
+        on_success: str | None = None,
+        on_failure: str | None = None,
+    ) -> EventInvokeConfig:
+        """Change some of it; what is not given stays, and a destination of "" is none any more."""
+        arguments = {
+            "name": name,
+            "qualifier": qualifier,
+            "maximum_retry_attempts": maximum_retry_attempts,
+            "maximum_event_age_s": maximum_event_age_s,
+            "on_success": on_success,
+            "on_failure": on_failure,
+        }
+        return self._ask("update_function_event_invoke_config", answers.event_invoke, **arguments)
+
+    def get_function_event_invoke_config(self, name: str, *, qualifier: str | None = None) -> EventInvokeConfig:
+        """What was said of a version, an alias or (None) `$LATEST`. Raises ResourceNotFoundException."""
+        return self._ask("get_function_event_invoke_config", answers.event_invoke, name=name, qualifier=qualifier)
+
+    def list_function_event_invoke_configs(self, name: str) -> list[EventInvokeConfig]:
+        """Of `$LATEST`, every version and every alias of a function that has one."""
+        return self._ask("list_function_event_invoke_configs", answers.all_event_invoke, name=name)
+
+    def delete_function_event_invoke_config(self, name: str, *, qualifier: str | None = None) -> None:
+        """Have the defaults again. Raises ResourceNotFoundException, also where there is none."""
+        self._ask("delete_function_event_invoke_config", answers.nothing, name=name, qualifier=qualifier)
 
     # --- what happened ------------------------------------------------------------------------------------------------
 

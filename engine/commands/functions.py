@@ -10,8 +10,9 @@ import click
 
 from .. import config, errors
 from ..client.blocking import Client
-from ..model import FunctionConfiguration, ProvisionedConcurrencyConfig
+from ..model import EventInvokeConfig, FunctionConfiguration, ProvisionedConcurrencyConfig
 from ..store.entry import find_handler
+from ..store.event_invoke import EventInvokeSettings, event_settings
 from ..wire.values import as_map
 from .given import parse_variables, read_event, split_target
 from .service import Service, as_json_option, on_service, told_errors
@@ -33,6 +34,16 @@ from .show import print_json, print_table, result_as_json
 @click.option("--publish", is_flag=True, help="Publish a version of it.")
 @click.option("--alias", metavar="NAME", help="Have this alias name that version; implies --publish.")
 @click.option("--provisioned", type=click.IntRange(0), help="Keep N environments of that version ready; 0: none.")
+@click.option("--dead-letter", metavar="ARN", help="A queue or topic for events that failed for good; '' is none.")
+@click.option("--retries", type=click.IntRange(0, config.RETRY_ATTEMPTS_MAX), help="How often events are tried again.")
+@click.option(
+    "--event-age",
+    type=click.IntRange(config.EVENT_AGE_MIN_S, config.EVENT_AGE_MAX_S),
+    metavar="SECONDS",
+    help="How long events are tried.",
+)
+@click.option("--on-success", metavar="ARN", help="What is told of events that are done; '' is nothing.")
+@click.option("--on-failure", metavar="ARN", help="What is told of events that failed for good; '' is nothing.")
 @on_service
 @as_json_option
 def deploy(
@@ -50,12 +61,18 @@ def deploy(
     publish: bool,
     alias: str | None,
     provisioned: int | None,
+    dead_letter: str | None,
+    retries: int | None,
+    event_age: int | None,
+    on_success: str | None,
+    on_failure: str | None,
     service: Service,
     as_json: bool,
 ) -> None:
     """Deploy a folder, .zip or .py file as function NAME, or give NAME this code and these settings.
 
-    A folder's requirements.txt is installed here first. What is not given stays as it is, or is Lambda's default.
+    A folder's requirements.txt is installed here first. What is not given stays as it is, or is Lambda's default. What
+    is said about events holds for the alias, else the version, that this deploys, else for $LATEST.
     """
     if provisioned is not None and not publish and alias is None:
         raise click.UsageError("--provisioned takes --publish or --alias: $LATEST has no provisioned concurrency")
@@ -70,7 +87,9 @@ def deploy(
         "description": description,
         "network": network,
         "snap_start": snap_start,
+        "dead_letter_target_arn": dead_letter,
     }
+    events = event_settings(retries, event_age, on_success, on_failure)
     given = {key: value for key, value in settings.items() if value is not None}
     with told_errors():
         given["handler"] = handler or find_handler(path)
@@ -81,7 +100,9 @@ def deploy(
         if alias is not None:
             _point(client, name, alias, made.version)
         if provisioned is not None:
-            _provision(client, name, made.version if alias is None else alias, provisioned)
+            _provision(client, name, alias or made.version, provisioned)
+        if any(value is not None for value in events.values()):
+            _say(client, name, alias or made.version, events)
     if as_json:
         print_json(as_map(made))
     else:
@@ -109,6 +130,13 @@ def _provision(client: Client, name: str, qualifier: str, provisioned: int) -> N
         client.delete_provisioned_concurrency_config(name, qualifier)
     else:
         client.put_provisioned_concurrency_config(name, qualifier, provisioned)
+
+
+def _say(client: Client, name: str, qualifier: str, events: EventInvokeSettings) -> None:
+    try:
+        client.update_function_event_invoke_config(name, qualifier=qualifier, **events)
+    except errors.ResourceNotFoundException:
+        client.put_function_event_invoke_config(name, qualifier=qualifier, **events)
 
 
 @click.command()
@@ -162,15 +190,17 @@ def _context(given: str | None) -> dict[str, object] | None:
 @on_service
 @as_json_option
 def ls(name: str | None, service: Service, as_json: bool) -> None:
-    """List functions; of one function its versions, aliases and provisioned concurrency."""
+    """List functions; of one function its versions, aliases, provisioned concurrency and event invoke configs."""
     with service.client() as client:
         if name is None:
             _list("functions", client.list_functions(), as_json)
             return
         versions, aliases = client.list_versions(name), client.list_aliases(name)
         provisioned = client.list_provisioned_concurrency_configs(name)
+        events = client.list_function_event_invoke_configs(name)
     if as_json:
-        print_json({"versions": as_map(versions), "aliases": as_map(aliases), "provisioned": as_map(provisioned)})
+        told = {"versions": versions, "aliases": aliases, "provisioned": provisioned, "event_invoke": events}
+        print_json(as_map(told))
         return
     _list("versions", versions, as_json)
     if aliases:
@@ -182,6 +212,9 @@ def ls(name: str | None, service: Service, as_json: bool) -> None:
     if provisioned:
         click.echo()
         _list_provisioned(provisioned)
+    if events:
+        click.echo()
+        _list_event_invoke(events)
 
 
 def _list_provisioned(configs: list[ProvisionedConcurrencyConfig]) -> None:
@@ -197,6 +230,21 @@ def _list_provisioned(configs: list[ProvisionedConcurrencyConfig]) -> None:
         for each in configs
     ]
     print_table(headings, rows, numbers=("requested", "available"))
+
+
+def _list_event_invoke(configs: list[EventInvokeConfig]) -> None:
+    headings = ["events of", "retries", "age s", "on success", "on failure"]
+    rows = [
+        (
+            each.function_arn.rpartition(":")[2],
+            each.maximum_retry_attempts,
+            each.maximum_event_age_s,
+            each.on_success,
+            each.on_failure,
+        )
+        for each in configs
+    ]
+    print_table(headings, rows, numbers=("retries", "age s"))
 
 
 def _list(what: str, functions: list[FunctionConfiguration], as_json: bool) -> None:

@@ -20,7 +20,16 @@ from .._ext.meter import Meter
 from .._ext.result import InvokeResult
 from ..clock import HostClock
 from ..errors import InvalidParameterValueException
-from ..model import Alias, FunctionConfiguration, LogEvent, LogPage, ProvisionedConcurrencyConfig, StoredCode
+from ..model import (
+    Alias,
+    Code,
+    EventInvokeConfig,
+    FunctionConfiguration,
+    LogEvent,
+    LogPage,
+    ProvisionedConcurrencyConfig,
+    StoredCode,
+)
 from ..records.bill import Bill, checked_by, checked_month
 from ..records.export import Format, Target, export_segments
 from ..records.ledger import InvocationLedger
@@ -30,6 +39,7 @@ from ..records.statistics import BillTable, version_statistics
 from ..settings import OWN_RUNTIME, EngineSettings, usable_cpus
 from ..store.build import Builder, Progress
 from ..store.catalog import Change
+from ..store.event_invoke import EventInvokeSettings
 from ..store.runtime_packages import link_runtime_packages
 from ..store.source import bundle
 from ..store.storage import Storage
@@ -41,7 +51,6 @@ from .quarters import jail_plan
 from .snapshots import After
 from .supervisor import Supervisor
 
-Code: TypeAlias = "str | os.PathLike[str] | bytes"
 Deployed: TypeAlias = Callable[[], FunctionConfiguration]
 Done: TypeAlias = Callable[[], None]
 
@@ -97,6 +106,7 @@ class Control:
         self.provisioned = ProvisionedConcurrency(self.catalog, self.dispatch, supervisor, after)
         self._charging = threading.Lock()
         self._charge()
+        self.on_deleted: Callable[[str], object] = lambda name: None
         self._unused = Meter(0)  # what is counted of a version that was never invoked
 
     def close(self) -> None:
@@ -109,6 +119,11 @@ class Control:
     def jail_plan(self) -> dict[str, Any]:
         """What a zygote needs to know to put a jail around environments: the fields of `sandbox.jail.Plan`."""
         return jail_plan(self._settings.sandbox, self._store.root, self._runtime_packages)
+
+    @property
+    def data_folder(self) -> Path | None:
+        """Where what must outlive the engine is kept; None where nothing must."""
+        return None if self._temporary is not None else self._storage.root
 
     @property
     def scratch_folder(self) -> Path | None:
@@ -175,6 +190,8 @@ class Control:
             self.dispatch.forget(name, qualifier)
             self.provisioned.refresh_function(name)
             self._supervisor.upkeep.forget(name, qualifier)
+            if qualifier is None:
+                self.on_deleted(name)
 
         self._charge()
         return finish
@@ -239,6 +256,25 @@ class Control:
         self._charge()
         return self.provisioned.refresh
 
+    def put_event_invoke(
+        self, name: str, qualifier: str | None, settings: EventInvokeSettings
+    ) -> Callable[[], EventInvokeConfig]:
+        """Say what happens to events. Who queues them asks the catalog; see `put_function_event_invoke_config`."""
+        made = self.catalog.put_event_invoke_config(name, qualifier, **settings)
+        return lambda: made
+
+    def update_event_invoke(
+        self, name: str, qualifier: str | None, settings: EventInvokeSettings
+    ) -> Callable[[], EventInvokeConfig]:
+        """Change some of what was said."""
+        made = self.catalog.update_event_invoke_config(name, qualifier, **settings)
+        return lambda: made
+
+    def delete_event_invoke(self, name: str, qualifier: str | None) -> Done:
+        """Say nothing of them any more."""
+        self.catalog.delete_event_invoke_config(name, qualifier)
+        return lambda: None
+
     def _charge(self) -> None:
         """Have the ledger count what is provisioned now. What it could not write it is told again with the next bill.
 
@@ -258,11 +294,11 @@ class Control:
     # --- what happened ------------------------------------------------------------------------------------------------
 
     def receipt(self, lane: Lane, invocation_type: str, request_id: bytes) -> InvokeResult:
-        """The answer to an invocation that is not run now."""
+        """The answer to an invocation that is not run."""
         if invocation_type == "DryRun":
             return InvokeResult.receipt(204, request_id, lane.version, lane.configuration.memory_mb)
         raise InvalidParameterValueException(
-            f"invocation_type={invocation_type!r} is not offered yet: use 'RequestResponse' or 'DryRun'"
+            f"invocation_type={invocation_type!r}: use 'RequestResponse', 'Event' or 'DryRun'"
         )
 
     def logs(self, name: str, qualifier: str | None, request_id: str | None, limit: int | None) -> list[LogEvent]:
@@ -402,5 +438,6 @@ CHANGEABLE = frozenset(
         "ephemeral_storage_mb",
         "network",
         "snap_start",
+        "dead_letter_target_arn",
     }
 )

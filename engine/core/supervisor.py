@@ -160,7 +160,7 @@ class Supervisor:
             return
         longest_ns = repair.longest_running_ns(lane, now_ns)
         load = Load(
-            outstanding=lane.outstanding,
+            outstanding=_demand(lane),
             ready=lane.ready,
             starting=pool.starting_soon(now_ns),
             service_ns=max(lane.service_ns, longest_ns if longest_ns >= INTERVAL_NS else 0.0),  # less may be a lost CPU
@@ -176,7 +176,7 @@ class Supervisor:
     def _cpu_share(self, pool: Pool, longest_ns: int, now_ns: int) -> float:
         """CPUs that one busy environment uses: as learned, or less where invocations hold up a queue by waiting."""
         lane = pool.lane
-        is_asked_for = self._scaling == "adaptive" and lane.outstanding > lane.ready + lane.starting
+        is_asked_for = self._scaling == "adaptive" and _demand(lane) > lane.ready + lane.starting
         if longest_ns < INTERVAL_NS or not is_asked_for:
             pool.cpu_demand.forget()
             return lane.cpu_share
@@ -506,3 +506,16 @@ def _peak_memory_kb(pid: int) -> int:
             return next((int(line.split()[1]) for line in status if line.startswith("VmHWM:")), 0)
     except OSError:
         return 0
+
+
+def _demand(lane: Lane) -> int:
+    """Invocations that environments are to be found for.
+
+    Of events, which nobody waits for, as many as there are environments; once all of those have begun, twice as many.
+    So a backlog has their number grow only as fast as the host can start them.
+    """
+    events = lane.events + lane.backlog
+    if not events:
+        return lane.outstanding
+    most = lane.ready + lane.starting if lane.starting else 2 * max(1, lane.ready)
+    return lane.outstanding - lane.events + min(events, most)

@@ -20,7 +20,7 @@ import apsw
 from .._ext.journal import RECORD_BYTES, Chunk, Journal, Tally
 from ..errors import EngineClosedError, ServiceException
 from . import segments
-from .replay import replay, uses_of
+from .replay import key_of, replay, uses_of
 from .rollups import Configured, Position, RollupKey, Rollups, Use
 from .segment_writer import SegmentWriter, truncate
 from .segments import Source
@@ -52,6 +52,7 @@ class InvocationLedger:
         self._lost = self._told_lost = 0
         self._tally = Tally()
         self._uses: dict[RollupKey, Use] = {}
+        self._charged: dict[RollupKey, int] = {}
         self._unsaved = ""
         self._saved_at = self._began = 0.0
         position, self._writer = self._open(folder, ledger_bytes)
@@ -84,6 +85,13 @@ class InvocationLedger:
             self.rollups.configure(provisioned, time.time_ns() // 1_000_000)
         except apsw.Error as error:
             log.warning("the ledger cannot be told what is provisioned: %s: %s", ROLLUPS, error)
+
+    def charge_requests(self, source: int, requests: int) -> None:
+        """Count requests that are no invocations of their own; durable with the next sums, within `INTERVAL_S`."""
+        with self._changed:
+            key = key_of(self._sources[source], time.time_ns() // 86_400_000_000_000)
+            self._charged[key] = self._charged.get(key, 0) + requests
+            self._changed.notify_all()
 
     def flush(self) -> None:
         """Return once all that has ended is durable and in the sums. Raises ServiceException when the disk fails."""
@@ -161,7 +169,7 @@ class InvocationLedger:
         with self._changed:
             while not self._closing and self._asked == self._answered:
                 left_s: float | None = None
-                if self._busy() or self.journal.appended > self.journal.settled or self._tally.count:
+                if self._busy() or self.journal.appended > self.journal.settled or self._tally.count or self._charged:
                     left_s = self._began + INTERVAL_S - time.monotonic()
                     if left_s <= 0:
                         return True
@@ -184,9 +192,9 @@ class InvocationLedger:
             self._changed.notify_all()
 
     def _is_time_to_save(self, asked: int) -> bool:
-        if not self._tally.count and not self._uses:
+        if not self._tally.count and not self._uses and not self._charged:
             return False
-        soon = self._closing or asked > self._answered or not self._busy()
+        soon = self._closing or bool(self._charged) or asked > self._answered or not self._busy()
         return soon or self._tally.count > TALLY_ROWS_MAX or self._began - self._saved_at > CHECKPOINT_S
 
     def _commit(self, chunk: Chunk) -> None:
@@ -233,6 +241,10 @@ class InvocationLedger:
         """Save the sums and how far they go. Where that fails they are kept: the next attempt saves them too."""
         for key, use in uses_of(self._tally, dict(enumerate(self._sources))):
             self._uses.setdefault(key, Use()).add(use)
+        with self._changed:
+            charged, self._charged = self._charged, {}
+        for key, requests in charged.items():
+            self._uses.setdefault(key, Use()).add(Use(requests))
         self._saved_at = time.monotonic()
         writer = self._writer
         position = Position(writer.number, writer.offset, self.journal.settled) if writer else self._saved

@@ -77,10 +77,15 @@ def _use(
     provisioned: int,
     provisioned_ms: int,
 ) -> tuple[RollupKey, Use]:
-    date_text = date.fromordinal(EPOCH + day).isoformat()
-    key = RollupKey(source.function, source.version, date_text, source.architecture, source.memory_mb, source.region)
+    key = key_of(source, day)
     extra_mb = max(0, source.ephemeral_mb - config.EPHEMERAL_MIN_MB)
     mb_ms, ephemeral_mb_ms = billed_ms * source.memory_mb, billed_ms * extra_mb
     provisioned_mb_ms = provisioned_ms * source.memory_mb
     counts = colds, billed_ms, mb_ms, ephemeral_mb_ms, init_ns, provisioned, provisioned_mb_ms
     return key, Use(sum(outcomes), *outcomes[1:], *counts)
+
+
+def key_of(source: Source, day: int) -> RollupKey:
+    """Under which sums what a configuration did is counted; `day` is of Unix time."""
+    date_text = date.fromordinal(EPOCH + day).isoformat()
+    return RollupKey(source.function, source.version, date_text, source.architecture, source.memory_mb, source.region)

@@ -39,6 +39,11 @@ METHODS: Final[Mapping[str, str | None]] = {
     "get_provisioned_concurrency_config": None,
     "list_provisioned_concurrency_configs": "provisioned_concurrency_configs",
     "delete_provisioned_concurrency_config": None,
+    "put_function_event_invoke_config": None,
+    "update_function_event_invoke_config": None,
+    "get_function_event_invoke_config": None,
+    "list_function_event_invoke_configs": "function_event_invoke_configs",
+    "delete_function_event_invoke_config": None,
     "stats": None,
     "bill": None,
 }

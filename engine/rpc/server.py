@@ -14,6 +14,7 @@ import os
 import socket
 import ssl
 import stat
+from functools import lru_cache
 from typing import Any, Final
 
 import msgpack
@@ -36,7 +37,8 @@ ACCEPTED_MAX: Final = 64  # at once
 OUT_OF_FILES_S: Final = 0.5
 GOODBYE_S: Final = 1.0  # for answers on their way when the time for draining is over
 BACKLOG: Final = 4_096
-OPTIONS: Final = frozenset({"qualifier", "invocation_type", "client_context", "log_tail"})
+OPTIONS: Final = frozenset({"qualifier", "invocation_type", "client_context", "log_tail", "trace_header"})
+OPTIONS_REMEMBERED: Final = 256  # most callers say the same with each call
 INVOCATION_TYPES: Final = ("RequestResponse", "Event", "DryRun")
 
 log = logging.getLogger("engine.rpc")
@@ -81,6 +83,8 @@ class Server:
             control=self._control,
             options=_options,
             receipt=door.receipt,
+            accept=door.accept,
+            traced=door.traced,
             error_answer=_error_answer,
             refusal=too_large,
             left=self._left,
@@ -242,8 +246,10 @@ class Server:
             client.close()
 
 
-def _options(packed: bytes) -> tuple[str | None, str, bytes, bool]:
-    """The options of an `invoke`: qualifier, invocation type, what goes beside the event, whether the log is wanted."""
+@lru_cache(OPTIONS_REMEMBERED)
+def _options(packed: bytes) -> tuple[str | None, str, bytes, bool, str | None]:
+    """The options of an `invoke`: qualifier, invocation type, what goes beside the event, whether the log is wanted,
+    and the caller's trace header."""
     try:
         given = msgpack.unpackb(packed, raw=False)
     except (ValueError, msgpack.UnpackException) as error:
@@ -258,7 +264,10 @@ def _options(packed: bytes) -> tuple[str | None, str, bytes, bool]:
         raise errors.InvalidParameterValueException(f"invocation_type={kind!r}: one of {', '.join(INVOCATION_TYPES)}")
     if not isinstance(context, str | dict | None):
         raise errors.InvalidParameterValueException(f"client_context is a map, or base64 of one: {context!r}")
-    return qualifier, kind, b"" if context is None else encode_extra(context), wants_tail
+    trace = given.get("trace_header")
+    if not isinstance(trace, str | None):
+        raise errors.InvalidParameterValueException(f"trace_header is an X-Amzn-Trace-Id: {trace!r}")
+    return qualifier, kind, b"" if context is None else encode_extra(context), wants_tail, trace
 
 
 def _failed(client: Connection, error: Exception) -> None:

@@ -31,15 +31,17 @@ from ..errors import (
     ResourceConflictException,
     ResourceNotFoundException,
 )
-from ..model import Alias, FunctionConfiguration, Network, ProvisionedRequest, StoredCode
+from ..model import Alias, EventInvokeConfig, FunctionConfiguration, Network, ProvisionedRequest, StoredCode
 from ..validation import (
     validate_alias_name,
     validate_description,
+    validate_event_invoke_config,
     validate_provisioned_concurrency,
     validate_qualifier,
     validate_reserved_concurrency,
 )
-from . import provisioning
+from . import event_invoke, provisioning
+from .event_invoke import EventInvokeSettings
 from .persistence import Edit, Persistence
 from .snapshot import LATEST, FunctionRecord, Snapshot
 
@@ -60,6 +62,7 @@ class Settings(TypedDict, total=False):
     architecture: str
     network: Network | None
     snap_start: bool
+    dead_letter_target_arn: str | None
 
 
 class Changes(Settings, total=False):
@@ -253,7 +256,8 @@ class Catalog:
             record = self._snapshot.record(name)
             aliases = MappingProxyType({key: alias for key, alias in record.aliases.items() if key != alias_name})
             left = provisioning.without(record.provisioned, alias_name)
-            self._put(name, replace(record, aliases=aliases, provisioned=left), Change())
+            said = event_invoke.without(record.event_invoke, alias_name)
+            self._put(name, replace(record, aliases=aliases, provisioned=left, event_invoke=said), Change())
 
     def get_alias(self, name: str, alias_name: str) -> Alias:
         """Raises `ResourceNotFoundException`."""
@@ -318,6 +322,57 @@ class Catalog:
                 left = provisioning.without(record.provisioned, qualifier)
                 self._put(name, replace(record, provisioned=left), Change())
 
+    def put_event_invoke_config(
+        self, name: str, qualifier: str | None = None, **settings: Unpack[EventInvokeSettings]
+    ) -> EventInvokeConfig:
+        """Say what happens to events of a version, an alias or (None) `$LATEST`; what is not given has its default.
+
+        Raises as `validation.validate_event_invoke_config`, `event_invoke.empty_config` and `check_destinations`.
+        """
+        return self._put_event_invoke(name, qualifier, event_invoke.empty_config, settings)
+
+    def update_event_invoke_config(
+        self, name: str, qualifier: str | None = None, **settings: Unpack[EventInvokeSettings]
+    ) -> EventInvokeConfig:
+        """What is not given stays; "" is no destination. As above, and `ResourceNotFoundException` if there is none."""
+        return self._put_event_invoke(name, qualifier, event_invoke.config_of, settings)
+
+    def get_event_invoke_config(self, name: str, qualifier: str | None = None) -> EventInvokeConfig:
+        """Raises `ResourceNotFoundException`."""
+        return event_invoke.config_of(self._snapshot, name, qualifier or LATEST)
+
+    def list_event_invoke_configs(self, name: str) -> tuple[EventInvokeConfig, ...]:
+        """Of every version and alias that has one. Raises `ResourceNotFoundException`."""
+        configs = self._snapshot.record(name).event_invoke
+        return tuple(configs[qualifier] for qualifier in sorted(configs))
+
+    def delete_event_invoke_config(self, name: str, qualifier: str | None = None) -> None:
+        """Raises `ResourceNotFoundException`, also where there is none, as Lambda does."""
+        qualifier = qualifier or LATEST
+        with self._lock:
+            event_invoke.config_of(self._snapshot, name, qualifier)
+            record = self._snapshot.record(name)
+            left = event_invoke.without(record.event_invoke, qualifier)
+            self._put(name, replace(record, event_invoke=left), Change())
+
+    def _put_event_invoke(
+        self,
+        name: str,
+        qualifier: str | None,
+        before: Callable[[Snapshot, str, str], EventInvokeConfig],
+        settings: EventInvokeSettings,
+    ) -> EventInvokeConfig:
+        qualifier = qualifier or LATEST
+        validate_event_invoke_config(**settings)
+        with self._lock:
+            config = before(self._snapshot, name, qualifier)
+            event_invoke.check_destinations(self._snapshot, name, settings)
+            made = event_invoke.changed(config, settings, _lambda_time(self._clock.wall_ms()))
+            record = self._snapshot.record(name)
+            configs = MappingProxyType({**record.event_invoke, qualifier: made})
+            self._put(name, replace(record, event_invoke=configs), Change())
+            return made
+
     def _update(
         self,
         record: FunctionRecord,
@@ -349,6 +404,7 @@ class Catalog:
             record,
             versions=MappingProxyType(left),
             provisioned=provisioning.without(record.provisioned, qualifier),
+            event_invoke=event_invoke.without(record.event_invoke, qualifier),
         )
         return self._put(name, record, Change(retired=(version,)))
 
@@ -394,6 +450,7 @@ class Catalog:
             changed,
             environment=MappingProxyType(dict(changed.environment)),
             layers=tuple(changed.layers),
+            dead_letter_target_arn=changed.dead_letter_target_arn or None,
             revision_id=str(uuid.uuid4()),
             last_modified=_lambda_time(self._clock.wall_ms()),
         )

@@ -15,7 +15,8 @@ import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -23,19 +24,26 @@ from typing import Final
 import apsw
 
 from ..errors import DataFolderError, EngineClosedError, ServiceException
-from ..model import Alias, FunctionConfiguration, ProvisionedRequest
+from ..model import Alias, EventInvokeConfig, FunctionConfiguration, ProvisionedRequest
+from .event_invoke import config_arn
 from .markers import SUFFIX, sync_folder
 from .persistence import Edit, Saved
 from .rows import Reader, alias_text, configuration_text, read_alias
 from .snapshot import FunctionRecord
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 APPLICATION_ID: Final = 0x494E564F  # "INVO", so that another program's file is not taken for ours
 BUSY_MS: Final = 1_000  # for somebody who looks into the file from outside
 
 _PROVISIONED: Final = """
 CREATE TABLE provisioned(
     name TEXT, qualifier TEXT, requested INTEGER NOT NULL, modified TEXT NOT NULL, PRIMARY KEY (name, qualifier)
+) STRICT;
+"""
+_EVENT_INVOKE: Final = """
+CREATE TABLE event_invoke(
+    name TEXT, qualifier TEXT, modified TEXT NOT NULL, retry_attempts INTEGER, age_s INTEGER, on_success TEXT,
+    on_failure TEXT, PRIMARY KEY (name, qualifier)
 ) STRICT;
 """
 _TABLES: Final = """
@@ -125,23 +133,25 @@ class CatalogDb:
         if found != "ok":
             raise self._damaged(str(found))
         if version < SCHEMA_VERSION:
-            self._upgrade(connection)
+            self._upgrade(connection, version)
 
     def _create(self, connection: apsw.Connection) -> None:
         """Never beside bundles that an earlier catalog refers to: with that one lost, they would be removed too."""
         if any(self._code_root.glob(f"*{SUFFIX}")):
             raise self._damaged(f"it is empty, while {self._code_root} holds code of deployed functions")
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(_TABLES + _PROVISIONED)
+        connection.execute(_TABLES + _PROVISIONED + _EVENT_INVOKE)
         connection.pragma("application_id", APPLICATION_ID)
         connection.pragma("user_version", SCHEMA_VERSION)
         connection.execute("COMMIT")
         sync_folder(self._path.parent)
 
-    def _upgrade(self, connection: apsw.Connection) -> None:
-        """Schema 1 had no provisioned concurrency."""
+    def _upgrade(self, connection: apsw.Connection, version: int) -> None:
+        """Schema 1 had no provisioned concurrency, and 2 said nothing about events."""
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(_PROVISIONED)
+        if version < 2:
+            connection.execute(_PROVISIONED)
+        connection.execute(_EVENT_INVOKE)
         connection.pragma("user_version", SCHEMA_VERSION)
         connection.execute("COMMIT")
 
@@ -180,20 +190,31 @@ def _functions(connection: apsw.Connection, reader: Reader) -> MappingProxyType[
     provisioned: dict[str, dict[str, ProvisionedRequest]] = {}
     for name, qualifier, requested, modified in connection.execute("SELECT * FROM provisioned"):
         provisioned.setdefault(name, {})[qualifier] = ProvisionedRequest(requested, modified)
-    return MappingProxyType(
-        {
-            name: FunctionRecord(
-                reader.configuration(latest),
-                MappingProxyType(versions.get(name, {})),
-                MappingProxyType(aliases.get(name, {})),
-                next_version,
-                reserved,
-                None if published is None else reader.configuration(published),
-                MappingProxyType(provisioned.get(name, {})),
-            )
-            for name, latest, published, next_version, reserved in connection.execute("SELECT * FROM functions")
-        }
-    )
+    records = {
+        name: FunctionRecord(
+            reader.configuration(latest),
+            MappingProxyType(versions.get(name, {})),
+            MappingProxyType(aliases.get(name, {})),
+            next_version,
+            reserved,
+            None if published is None else reader.configuration(published),
+            MappingProxyType(provisioned.get(name, {})),
+        )
+        for name, latest, published, next_version, reserved in connection.execute("SELECT * FROM functions")
+    }
+    for name, configs in _event_invoke(connection, records).items():
+        records[name] = replace(records[name], event_invoke=MappingProxyType(configs))
+    return MappingProxyType(records)
+
+
+def _event_invoke(
+    connection: apsw.Connection, records: Mapping[str, FunctionRecord]
+) -> dict[str, dict[str, EventInvokeConfig]]:
+    configs: dict[str, dict[str, EventInvokeConfig]] = {}
+    for name, qualifier, *said in connection.execute("SELECT * FROM event_invoke"):
+        arn = config_arn(records[name], qualifier)
+        configs.setdefault(name, {})[qualifier] = EventInvokeConfig(arn, *said)
+    return configs
 
 
 def _next_versions(connection: apsw.Connection) -> dict[str, int]:
@@ -203,7 +224,7 @@ def _next_versions(connection: apsw.Connection) -> dict[str, int]:
 
 def _apply(connection: apsw.Connection, edit: Edit) -> None:
     if edit.after is None:
-        for table in ("functions", "versions", "aliases", "provisioned"):
+        for table in ("functions", "versions", "aliases", "provisioned", "event_invoke"):
             connection.execute(f"DELETE FROM {table} WHERE name = ?", (edit.name,))
     else:
         _put_record(connection, edit.name, edit.before, edit.after)
@@ -238,6 +259,22 @@ def _put_record(connection: apsw.Connection, name: str, before: FunctionRecord |
         if provisioned.get(qualifier) is not asked:
             made_of = name, qualifier, asked.requested, asked.last_modified
             connection.execute("INSERT OR REPLACE INTO provisioned VALUES (?, ?, ?, ?)", made_of)
+    _put_event_invoke(connection, name, {} if before is None else before.event_invoke, after.event_invoke)
+
+
+def _put_event_invoke(
+    connection: apsw.Connection,
+    name: str,
+    before: Mapping[str, EventInvokeConfig],
+    after: Mapping[str, EventInvokeConfig],
+) -> None:
+    for qualifier in before.keys() - after.keys():
+        connection.execute("DELETE FROM event_invoke WHERE name = ? AND qualifier = ?", (name, qualifier))
+    for qualifier, config in after.items():
+        if before.get(qualifier) is not config:
+            when, retries, age_s = config.last_modified, config.maximum_retry_attempts, config.maximum_event_age_s
+            row = name, qualifier, when, retries, age_s, config.on_success, config.on_failure
+            connection.execute("INSERT OR REPLACE INTO event_invoke VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def _roll_back(connection: apsw.Connection) -> None:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from ..errors import ResourceNotFoundException
-from ..model import Alias, FunctionConfiguration, ProvisionedRequest
+from ..model import Alias, EventInvokeConfig, FunctionConfiguration, ProvisionedRequest
 from ..validation import merge_qualifier, split_function_reference
 
 LATEST: Final = "$LATEST"
@@ -20,7 +20,7 @@ class FunctionRecord:
     """One function with everything under its name.
 
     `next_version` is the number the next published version gets; `published` is what `$LATEST` was when the last one
-    was published. `provisioned` by version number or alias.
+    was published. `provisioned` by version number or alias, `event_invoke` by these or `$LATEST`.
     """
 
     latest: FunctionConfiguration
@@ -30,6 +30,7 @@ class FunctionRecord:
     reserved_concurrency: int | None = None
     published: FunctionConfiguration | None = None
     provisioned: Mapping[str, ProvisionedRequest] = field(default_factory=lambda: MappingProxyType({}))
+    event_invoke: Mapping[str, EventInvokeConfig] = field(default_factory=lambda: MappingProxyType({}))
 
     def all_configurations(self) -> tuple[FunctionConfiguration, ...]:
         """`$LATEST`, then the published versions in order."""

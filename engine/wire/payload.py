@@ -43,9 +43,9 @@ def encode_extra(client_context: Mapping[str, object] | str) -> bytes:
     return json.dumps({"client_context": document}).encode()
 
 
-def too_large(length: int) -> errors.RequestTooLargeException:
+def too_large(length: int, most: int = config.EVENT_MAX_BYTES) -> errors.RequestTooLargeException:
     return errors.RequestTooLargeException(
-        f"Request must be smaller than {config.EVENT_MAX_BYTES} bytes for the InvokeFunction operation; it has {length}"
+        f"Request must be smaller than {most} bytes for the InvokeFunction operation; it has {length}"
     )
 
 

@@ -231,8 +231,13 @@ def _print(text: str) -> None:
 
 
 def _extras(document: bytes) -> tuple[object, dict[str, str], str | None, str | None]:
-    """What came beside the event: the client's context and its trace context, identity, tenant."""
+    """What came beside the event: the client's context and its trace context, identity, tenant.
+
+    The trace header of whoever called takes the place of the one that each invocation has.
+    """
     sent = json.loads(document)
+    if "trace_id" in sent:
+        os.environ["_X_AMZN_TRACE_ID"] = sent["trace_id"]
     client, trace = context.client_context(sent.get("client_context"))
     return client, trace, sent.get("identity"), sent.get("tenant_id")
 

@@ -106,6 +106,27 @@ def test_provisioned_concurrency_is_deployed_shown_and_taken_away(engine: Shell,
     assert "--publish or --alias" in engine("deploy", name, code, "--provisioned", 1, status=2).stderr
 
 
+def test_what_happens_to_events_is_deployed_and_shown(engine: Shell, name: str, code: Path) -> None:
+    queue = "arn:aws:sqs:us-east-1:000000000000:queue"
+    assert engine.json("deploy", name, code, "--dead-letter", queue)["dead_letter_target_arn"] == queue
+    assert engine.json("ls", name)["event_invoke"] == []
+    engine("deploy", name, code, "--retries", 0, "--on-success", queue, "--on-failure", "arn:aws:s3:::failed")
+    shown = engine("ls", name).stdout.splitlines()
+    assert shown[-1].split() == ["$LATEST", "0", queue, "arn:aws:s3:::failed"]
+    made = engine.json("deploy", name, code, "--event-age", 60, "--on-success", "", "--dead-letter", "")
+    assert made["dead_letter_target_arn"] is None
+    engine("deploy", name, code, "--alias", "live", "--retries", 1)
+    engine("deploy", name, code, "--publish", "--description", "another", "--retries", 2)
+    told = engine.json("ls", name)["event_invoke"]
+    assert [
+        (each["function_arn"].rpartition(":")[2], each["maximum_retry_attempts"], each["maximum_event_age_s"])
+        for each in told
+    ] == [("$LATEST", 0, 60), ("2", 2, None), ("live", 1, None)]
+    assert (told[0]["on_success"], told[0]["on_failure"]) == (None, "arn:aws:s3:::failed")
+    assert "3" in engine("deploy", name, code, "--retries", 3, status=2).stderr
+    assert "destinationConfig" in engine("deploy", name, code, "--on-success", "q", status=1).stderr
+
+
 def test_what_a_function_reaches_and_how_it_starts_are_deployed_and_stay(engine: Shell, name: str, code: Path) -> None:
     made = engine.json("deploy", name, code, "--network", "loopback", "--snap-start")
     assert (made["network"], made["snap_start"]) == ("loopback", True)

@@ -137,6 +137,36 @@ def test_provisioned_concurrency_travels(client: Face, name: str, source: Path) 
     assert client.list_provisioned_concurrency_configs(name) == []
 
 
+def test_what_happens_to_events_travels(client: Face, name: str, source: Path) -> None:
+    queue = "arn:aws:sqs:us-east-1:000000000000:failed"
+    made = client.create_function(name, code=source, handler="app.handler", dead_letter_target_arn=queue)
+    assert made.dead_letter_target_arn == queue
+    assert client.update_function_configuration(name, memory_mb=256).dead_letter_target_arn == queue
+    assert client.update_function_configuration(name, dead_letter_target_arn="").dead_letter_target_arn is None
+    with pytest.raises(errors.ResourceNotFoundException, match="doesn't have an EventInvokeConfig"):
+        client.get_function_event_invoke_config(name)
+    said = client.put_function_event_invoke_config(
+        name,
+        maximum_retry_attempts=0,
+        maximum_event_age_s=60,
+        on_success=f"{made.function_arn[:-10]}echo",
+        on_failure="",
+    )
+    assert (said.function_arn, said.last_modified[-5:]) == (f"{made.function_arn}:$LATEST", "+0000")
+    assert (said.maximum_retry_attempts, said.maximum_event_age_s, said.on_failure) == (0, 60, None)
+    client.create_alias(name, "live", "$LATEST")
+    of_alias = client.put_function_event_invoke_config(name, qualifier="live", on_failure=queue)
+    changed = client.update_function_event_invoke_config(name, on_success="", on_failure=queue, maximum_event_age_s=61)
+    assert (changed.maximum_retry_attempts, changed.maximum_event_age_s) == (0, 61)
+    assert (changed.on_success, changed.on_failure) == (None, queue)
+    assert client.list_function_event_invoke_configs(name) == [changed, of_alias]
+    assert client.get_function_event_invoke_config(name, qualifier="live") == of_alias
+    with pytest.raises(errors.ValidationException, match="'3' at 'maximumRetryAttempts'"):
+        client.put_function_event_invoke_config(name, maximum_retry_attempts=3)
+    client.delete_function_event_invoke_config(name)
+    assert client.list_function_event_invoke_configs(name) == [of_alias]
+
+
 def test_versions_and_aliases(client: Face, name: str, source: Path) -> None:
     made = client.create_function(
         name, code=source, handler="app.handler", memory_mb=256, environment={"K": "V"}, description="d"

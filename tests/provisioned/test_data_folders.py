@@ -64,7 +64,7 @@ def test_a_folder_of_an_engine_without_it_is_taken_over(tmp_path: Path) -> None:
     data = tmp_path / "data"
     killed(data)
     catalog = apsw.Connection(str(data / "catalog.db"))
-    catalog.execute("DROP TABLE provisioned; PRAGMA user_version = 1")
+    catalog.execute("DROP TABLE provisioned; DROP TABLE event_invoke; PRAGMA user_version = 1")
     catalog.close()
     with Engine(data_dir=data) as engine:
         assert engine.list_provisioned_concurrency_configs("f") == []

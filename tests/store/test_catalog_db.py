@@ -81,7 +81,7 @@ def test_a_configuration_comes_back_whole(
     made = FunctionConfiguration(
         *("f", "a.b", "python3.11", stored, "7", description, "role", memory_mb, timeout_s, ephemeral_mb),
         *(environment, tuple(layers), "arm64", "eu-west-1", "123456789012", "revision", "yesterday"),
-        *("none", True),
+        *("none", True, "arn:aws:sqs:eu-west-1:123456789012:dead"),
     )
     assert Reader(ROOT).configuration(configuration_text(made)) == made
     alias = Alias("f", "live", "7", description, "revision")
@@ -150,6 +150,21 @@ class ReopenedAtAnyMoment(RuleBasedStateMachine):
     @rule(name=NAMES)
     def give_back(self, name: str) -> None:
         self.apply("delete_function_concurrency", name)
+
+    @rule(
+        name=NAMES,
+        qualifier=st.sampled_from(["$LATEST", "1", "a"]),
+        operation=st.sampled_from(["put_event_invoke_config", "update_event_invoke_config"]),
+        retries=st.sampled_from([None, 0, 2]),
+        on_failure=st.sampled_from(["", "arn:aws:s3:::failed"]),
+    )
+    def say_of_events(self, name: str, qualifier: str, operation: str, retries: int | None, on_failure: str) -> None:
+        self.clock.advance_ms(1)
+        self.apply(operation, name, qualifier, maximum_retry_attempts=retries, on_failure=on_failure)
+
+    @rule(name=NAMES, qualifier=st.sampled_from(["$LATEST", "1", "a"]))
+    def say_nothing_of_events(self, name: str, qualifier: str) -> None:
+        self.apply("delete_event_invoke_config", name, qualifier)
 
     @invariant()
     def both_say_the_same(self) -> None:
@@ -263,7 +278,7 @@ def test_a_newer_schema_is_refused_and_left_as_it_is(path: Path) -> None:
     filled(path)
     with_pragma(path, "user_version", 7)
     before = path.read_bytes()
-    with pytest.raises(DataFolderError, match=r"its schema is 7, this one reads 2\): upgrade invocation-engine"):
+    with pytest.raises(DataFolderError, match=r"its schema is 7, this one reads 3\): upgrade invocation-engine"):
         opened(path)
     assert path.read_bytes() == before
 

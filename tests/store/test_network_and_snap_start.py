@@ -67,6 +67,6 @@ def test_what_an_older_engine_wrote_reads_as_the_defaults() -> None:
     made = catalog.create_function("f", CODE, handler="a.b", runtime="python3.11", network="none", snap_start=True).new
     assert made is not None
     older = json.loads(configuration_text(made))
-    del older["network"], older["snap_start"]
+    del older["network"], older["snap_start"], older["dead_letter_target_arn"]
     read = Reader(Path("/code")).configuration(json.dumps(older))
-    assert (read.network, read.snap_start) == (None, False)
+    assert (read.network, read.snap_start, read.dead_letter_target_arn) == (None, False, None)

@@ -55,6 +55,27 @@ def test_the_largest_values_pass(limits: dict[str, Any]) -> None:
     validate_configuration(**GOOD | limits)
 
 
+@pytest.mark.parametrize(
+    "target", [None, "", "arn:aws:sqs:us-east-1:000000000000:queue", "arn:aws:sns:us-east-1:000000000000:topic"]
+)
+def test_dead_letters_go_to_a_queue_or_a_topic(target: str | None) -> None:
+    validate_configuration(**GOOD | {"dead_letter_target_arn": target})
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("arn:aws:s3:::bucket", "ARN: arn:aws:s3:::bucket is neither an SQS queue nor an SNS topic. DeadLetter takes"),
+        ("arn:aws:sqs:us-east-1:000000000000:q.fifo", "FIFO SQS queue is not supported for dead letter configuration"),
+        ("arn:aws:sns:us-east-1:000000000000:t.fifo", "FIFO SNS topic is not supported for dead letter configuration"),
+        ("arn:aws:sqs:::queue", "The destination ARN arn:aws:sqs:::queue is invalid"),
+    ],
+)
+def test_dead_letters_go_nowhere_else(target: str, told: str) -> None:
+    with pytest.raises(InvalidParameterValueException, match=told):
+        validate_configuration(**GOOD | {"dead_letter_target_arn": target})
+
+
 @pytest.mark.parametrize("network", [None, "host", "loopback", "none"])
 @pytest.mark.parametrize("snap_start", [False, True])
 def test_every_network_passes_with_and_without_snapshots(network: str | None, snap_start: bool) -> None:
@@ -93,6 +114,8 @@ def test_snapshots_are_refused_with_more_than_the_least_ephemeral_storage() -> N
         ("network", ["host"], r"'network' failed to satisfy"),
         ("snap_start", "yes", r"Value 'yes' at 'snapStart' must be bool, not str"),
         ("snap_start", 1, r"'snapStart' must be bool, not int"),
+        ("dead_letter_target_arn", "queue", r"Value 'queue' at 'deadLetterConfig.targetArn' .*arn:"),
+        ("dead_letter_target_arn", 1, r"'deadLetterConfig.targetArn' must be str, not int"),
         ("description", "d" * 257, r"'description' .* 256"),
         ("description", "\ud800", r"'description' is not Unicode"),
         ("role", "admin", r"Value 'admin' at 'role' .*arn:"),

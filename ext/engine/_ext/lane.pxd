@@ -33,6 +33,7 @@ cdef class Lane:
     cdef readonly list environments     # by index; None where there is none
     cdef readonly int ready, starting   # environments that finished init; that have not
     cdef readonly int outstanding       # accepted and not answered, those that wait for a slot included
+    cdef public int events, backlog     # of what is outstanding, events; events that are not put in for want of room
     cdef readonly bint poisoned
     cdef public bint demanded, active, closed
     cdef public double service_ns, turnaround_ns, longest_ns, cpu_share, cold_ns

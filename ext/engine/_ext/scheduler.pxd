@@ -30,7 +30,7 @@ cdef class Scheduler:
     cdef int new_id(self, uint8_t* raw_ptr) noexcept
     cdef int refuse(self, Lane lane) except -1
     cdef int submit(self, Lane lane, const char* payload_ptr, Py_ssize_t length, bytes extra, object waiter,
-                    bint wants_tail) except -1
+                    bint wants_tail, const uint8_t* given_id) except -1
     cdef bint wants_more(self, Lane lane) noexcept
     cdef int drain_all(self) except -1
     cdef bint arm(self) except -1

@@ -1,0 +1,356 @@
+"""F3: the life of an event: accepted once it is on disk, run, tried again or ended, and its result sent on.
+
+AT LEAST ONCE. An event that was accepted is run until its function has answered, it has failed for good or it is too
+old. It may be run again where the engine is killed after the run and before that was written (a few milliseconds), or
+while it runs; nothing else repeats one. What follows from its end - a parcel for each destination, or an event for a
+function - is written in the commit that removes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from asyncio import InvalidStateError
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from ..._ext.lane import Lane
+from ..._ext.result import InvokeResult, uuid_text
+from ...clock import Timing
+from ...config import ASYNC_EVENT_MAX_BYTES
+from ...errors import EngineClosedError, EngineError, ServiceException
+from ...store.event_store import IN_TURN, EventRow, Opening, Step
+from ...wire.payload import too_large
+from . import lineage, records
+from .couriers import Courier
+from .deliveries import Deliveries
+from .feeder import Feeder, Runner
+from .keeper import Keeper
+from .parcels import destination_kind
+from .pen import Pen
+from .queue import Event, EventQueue
+from .queues import EventQueues
+from .records import Response
+from .rules import Again, Condition, Terms, after_error
+
+RECURSIVE: Final = Response(400, function_error="RecursiveInvocationException")
+MESSAGES: Final = {  # of dead letters, where no function said anything
+    "ZeroReservedConcurrency": "Function not invoked. Function is configured with zero reserved concurrent executions",
+    "EventAgeExceeded": "Rate Exceeded.",
+    "RecursiveInvocation": "The function was invoked in a recursive loop and is stopped",
+}
+
+log = logging.getLogger("engine.events")
+
+
+class Waiting(Protocol):
+    """Whoever waits for an event to be accepted: a future, or a door's ticket."""
+
+    def set_result(self, result: InvokeResult) -> object: ...
+
+    def set_exception(self, error: BaseException) -> object: ...
+
+
+class Place(Runner, Protocol):
+    """The engine around events."""
+
+    def names(self, reference: str, qualifier: str | None) -> tuple[str, str | None]:
+        """Bare name and qualifier."""
+
+    def catalog(self) -> object:
+        """What `terms` depends on: another object whenever anything in it has changed."""
+
+    def terms(self, function: str, qualifier: str) -> Terms:
+        """What is asked for events. Raises ResourceNotFoundException."""
+
+    def charge(self, lane: Lane, size: int) -> None:
+        """An event of so many bytes was accepted."""
+
+    def new_request_id(self) -> bytes: ...
+
+    def watch(self, on: bool) -> None:
+        """Whether answers to events are to be drained on the loop."""
+
+
+class EventLifecycle:
+    """All events of one engine. Everything is called on the loop's thread, but for what lanes tell of their ends.
+
+    `soon(call)` calls in the loop's next turn, from any thread.
+    """
+
+    def __init__(
+        self, place: Place, keeper: Keeper, courier: Courier, timing: Timing, soon: Callable[..., object]
+    ) -> None:
+        self._place = place
+        self._keeper = keeper
+        self._courier = courier
+        self._timing = timing
+        self._soon = soon
+        self._ended: deque[tuple[Event, object]] = deque()
+        self._settling = False
+        self._flying = 0
+        self._unwritten: dict[int, tuple[Event, Lane, Waiting]] = {}
+        self.pen = Pen(keeper, timing, soon, on_appended=self._accepted)
+        self._feeder = Feeder(place, timing, give_up=self._give_up, renew=self._renew, drop=self._drop)
+        self.queues = self._feeder.queues = EventQueues(
+            keeper, self.pen, timing, feed=self._feed, on_ended=self._on_ended, names=place.names
+        )
+        self.deliveries = Deliveries(
+            keeper, self.pen, timing, courier, invoke=self._invoke_with_record, count=self._count_delivery
+        )
+
+    # --- opening and closing ------------------------------------------------------------------------------------------
+
+    def begin(self, opening: Opening) -> None:
+        """Go on with what was found."""
+        self._keeper.attach()
+        self.queues.load(opening.last, opening.queues)
+        self.deliveries.begin(opening.parcels)
+        self.queues.begin()
+
+    def stop(self) -> None:
+        """Run no more; what was accepted is kept. Then `close`, which blocks, from any thread."""
+        self._feeder.closed = True
+        self._settle()
+        self.queues.close()
+        self.deliveries.close()
+        self.pen.flush()
+        unwritten, self._unwritten = self._unwritten, {}
+        for event, _, waiting in unwritten.values():
+            told = "the engine was closed while this event was written: it may run when its data_dir is opened again"
+            self._refuse(event, waiting, EngineClosedError(told))
+        self._keeper.detach()
+
+    def close(self) -> None:
+        """Return once all that happened is written."""
+        self._courier.close()
+        self._keeper.close()
+
+    # --- accepting ----------------------------------------------------------------------------------------------------
+
+    def accept(
+        self,
+        lane: Lane,
+        reference: str,
+        qualifier: str | None,
+        payload: bytes,
+        extra: bytes,
+        waiting: Waiting,
+        steps: Sequence[Step] = (),
+    ) -> None:
+        """Keep an event for a function that exists; `waiting` is told once it is on disk, and `steps` with it.
+
+        Raises RequestTooLargeException, TooManyRequestsException where too many wait already, EngineClosedError.
+        """
+        if self._feeder.closed:
+            raise EngineClosedError("the engine is closed")
+        if len(payload) > ASYNC_EVENT_MAX_BYTES:
+            raise too_large(len(payload), ASYNC_EVENT_MAX_BYTES)
+        queue = self.queues.queue(reference, qualifier)
+        self.queues.admit(queue, len(payload) + len(extra))
+        number, now_ms = self.queues.new_number(), self._timing.wall_ms()
+        row = EventRow(number, queue.id, IN_TURN, 0, now_ms, self._place.new_request_id(), extra, payload)
+        self._unwritten[number] = Event(row, queue, self._on_ended), lane, waiting
+        self.pen.append(row, steps)
+
+    def _accepted(self, rows: list[EventRow], error: str | None) -> None:
+        fed: dict[int, EventQueue] = {}
+        for row in rows:
+            event, lane, waiting = self._unwritten.pop(row.seq)
+            if error is not None:
+                self._refuse(event, waiting, ServiceException(error))
+                continue
+            fed[event.queue.id] = event.queue
+            event.queue.counts.received += 1
+            self.queues.written(event)
+            self._place.charge(lane, len(event.payload))
+            receipt = InvokeResult.receipt(202, event.request_id, lane.version, lane.configuration.memory_mb)
+            _tell(waiting.set_result, receipt)
+        for queue in fed.values():
+            self._feed(queue)
+
+    def _refuse(self, event: Event, waiting: Waiting, error: EngineError) -> None:
+        self.queues.dismiss(event)
+        _tell(waiting.set_exception, error)
+
+    # --- running ------------------------------------------------------------------------------------------------------
+
+    def _feed(self, queue: EventQueue) -> None:
+        before = queue.in_flight
+        self._feeder.feed(queue)
+        self._fly(queue.in_flight - before)
+
+    def _fly(self, more: int) -> None:
+        was, self._flying = self._flying, self._flying + more
+        if (was == 0) != (self._flying == 0):
+            self._place.watch(self._flying > 0)
+
+    def _renew(self, queue: EventQueue) -> None:
+        catalog = self._place.catalog()
+        if queue.terms_of is not catalog:
+            queue.terms = self._place.terms(queue.function, queue.qualifier)
+            queue.terms_of = catalog
+
+    def _on_ended(self, event: Event, outcome: object) -> None:
+        self._ended.append((event, outcome))
+        if not self._settling:
+            self._settling = True
+            self._soon(self._settle)
+
+    def _settle(self) -> None:
+        """See to all that has ended since the last turn."""
+        self._settling = False
+        fed: dict[int, EventQueue] = {}
+        while self._ended:
+            event, outcome = self._ended.popleft()
+            self._feeder.ended(event)
+            self._fly(-1)
+            fed[event.queue.id] = event.queue
+            if not self.queues.is_known(event.queue):
+                continue  # its function was deleted while it ran
+            if isinstance(outcome, InvokeResult):
+                self._answered(event, outcome)
+            else:
+                self._feeder.not_run(
+                    event, outcome if isinstance(outcome, BaseException) else EngineError(str(outcome))
+                )
+        for queue in fed.values():
+            self._feed(queue)
+
+    def _answered(self, event: Event, result: InvokeResult) -> None:
+        event.attempts += 1
+        if result.function_error is None:
+            self._end(event, "Success", result)
+            return
+        terms, now_ms = event.queue.terms, self._timing.wall_ms()
+        what = after_error(terms, event.attempts, event.accepted_ms, now_ms)
+        if isinstance(what, Again):
+            event.queue.counts.retries += 1
+            self.queues.put_off(event, what.due_ms)
+        else:
+            self._end(event, what, result)
+
+    # --- ending -------------------------------------------------------------------------------------------------------
+
+    def _give_up(self, event: Event, condition: Condition) -> None:
+        """It is not run, or not again."""
+        self._end(event, condition, None)
+
+    def _end(self, event: Event, condition: Condition, result: InvokeResult | None) -> None:
+        counts, terms = event.queue.counts, event.queue.terms
+        succeeded = condition == "Success"
+        counts.dropped += not succeeded
+        counts.recursive += condition == "RecursiveInvocation"
+        target = terms.on_success if succeeded else terms.on_failure
+        if target is not None:
+            self._send_record(event, condition, result, target)
+        if not succeeded and terms.dead_letter is not None:
+            self._send_dead_letter(event, condition, result, terms.dead_letter)
+        self.pen.remove(event.seq)
+        self.queues.dismiss(event)
+
+    def _send_record(self, event: Event, condition: Condition, result: InvokeResult | None, target: str) -> None:
+        arn, now_ms = self._arn(event), self._timing.wall_ms()
+        record = records.invocation_record(
+            request_id=uuid_text(event.request_id),
+            function_arn=arn,
+            condition=condition,
+            attempts=event.attempts,
+            when_ms=now_ms,
+            event=event.payload,
+            response=_response(condition, result),
+        )
+        if destination_kind(target) == "lambda":
+            header = lineage.header_of(event.extra) or lineage.root_of(uuid_text(event.request_id))
+            body: dict[str, Any] = {"function": target, "payload": record, "trace": header}
+        else:
+            body = records.destination(
+                target,
+                record,
+                succeeded=condition == "Success",
+                function_arn=arn,
+                when_ms=now_ms,
+                unique=str(uuid.uuid4()),
+            ).to_map()
+        self.deliveries.add(self.queues.new_number(), event.queue.id, body)
+
+    def _send_dead_letter(self, event: Event, condition: Condition, result: InvokeResult | None, target: str) -> None:
+        response = _response(condition, result)
+        told = MESSAGES.get(condition, "") if result is None else records.error_message(result.payload)
+        parcel = records.dead_letter(
+            target,
+            event.payload,
+            request_id=uuid_text(event.request_id),
+            status_code=None if response is None else response.status_code,
+            error_message=told,
+        )
+        self.deliveries.add(self.queues.new_number(), event.queue.id, {**parcel.to_map(), "dead_letter": True})
+
+    def _arn(self, event: Event) -> str:
+        arn = self._place.arn(event.queue.function)
+        return f"{arn}:{event.queue.qualifier}" if event.queue.qualifier else arn
+
+    def _invoke_with_record(self, body: dict[str, Any], done: Callable[[str | None], None]) -> None:
+        """A destination that is a function here gets the record as an event of its own."""
+        target = body["function"]
+        try:
+            lane = self._place.lane(target)
+            name, _ = self._place.names(target, None)
+            hop = lineage.arriving(body["trace"], self._place.arn(name))
+            extra = lineage.with_header(b"", hop.header)
+            self.accept(lane, target, None, body["payload"], extra, _Told(done, target))
+        except (EngineError, OSError) as error:
+            told = f"{target}: {error}"
+            self._soon(lambda: done(told))
+
+    def _count_delivery(self, number: int, is_dead_letter: bool, delivered: bool) -> None:
+        queue = self.queues.by_id(number)
+        if queue is None:
+            return
+        if delivered:
+            queue.counts.delivered += 1
+        elif is_dead_letter:
+            queue.counts.unletter += 1
+        else:
+            queue.counts.undelivered += 1
+
+    def forget(self, function: str) -> None:
+        """A function was deleted: its events go with it."""
+        for queue in self.queues.all():
+            if queue.function == function:
+                self._drop(queue, f"{function} was deleted")
+
+    def _drop(self, queue: EventQueue, why: str) -> None:
+        lost = self.queues.drop(queue)
+        if lost:
+            log.warning("%d events are dropped: %s", lost, why)
+
+
+class _Told:
+    """Waits for a record to be accepted as an event."""
+
+    def __init__(self, done: Callable[[str | None], None], target: str) -> None:
+        self._done = done
+        self._target = target
+
+    def set_result(self, _: InvokeResult) -> None:
+        self._done(None)
+
+    def set_exception(self, error: BaseException) -> None:
+        self._done(f"{self._target}: {error}")
+
+
+def _response(condition: Condition, result: InvokeResult | None) -> Response | None:
+    if condition == "RecursiveInvocation":
+        return RECURSIVE
+    if result is None:
+        return None
+    return Response(result.status_code, result.executed_version, result.function_error, result.payload)
+
+
+def _tell(call: Callable[[Any], object], value: object) -> None:
+    try:
+        call(value)
+    except InvalidStateError:  # whoever called stopped waiting
+        pass

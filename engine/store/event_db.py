@@ -1,0 +1,204 @@
+"""F1: events in a SQLite file: what a write has returned for is there after `kill -9` and after a power cut.
+
+Write-ahead log with `synchronous=FULL`, one transaction for each write however long: a commit of a thousand events
+costs little more than that of one. Used by one thread of one process (see `event_keeper`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from ..errors import DataFolderError, ServiceException
+from .event_store import Due, EventRow, Opening, ParcelRow, QueueRow, Step
+
+SCHEMA_VERSION: Final = 1
+APPLICATION_ID: Final = 0x494E5645  # "INVE"
+BUSY_MS: Final = 10_000  # for the keeper of a killed engine, which ends once its last commit is done
+CHECKPOINT_PAGES: Final = 4_000
+TABLES: Final = """
+CREATE TABLE queues(id INTEGER PRIMARY KEY, function TEXT NOT NULL, qualifier TEXT NOT NULL) STRICT;
+CREATE TABLE events(
+    seq INTEGER PRIMARY KEY, queue INTEGER NOT NULL, due_ms INTEGER NOT NULL, attempts INTEGER NOT NULL,
+    accepted_ms INTEGER NOT NULL, request_id BLOB NOT NULL, extra BLOB NOT NULL, payload BLOB NOT NULL
+) STRICT;
+CREATE INDEX events_by_queue ON events(queue);
+CREATE INDEX events_by_time ON events(due_ms) WHERE due_ms > 0;
+CREATE TABLE parcels(
+    id INTEGER PRIMARY KEY, queue INTEGER NOT NULL, due_ms INTEGER NOT NULL, attempts INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL, body BLOB NOT NULL
+) STRICT;
+CREATE INDEX parcels_by_time ON parcels(due_ms);
+CREATE TABLE schedules(name TEXT PRIMARY KEY, body TEXT NOT NULL, position_ms INTEGER NOT NULL) STRICT;
+"""
+QUEUES: Final = """
+SELECT id, function, qualifier, count(seq), coalesce(sum(length(payload) + length(extra)), 0), count(nullif(due_ms, 0))
+FROM queues LEFT JOIN events ON queue = id GROUP BY id
+"""
+LAST: Final = """
+SELECT max(number) FROM (SELECT 0 number UNION SELECT max(seq) FROM events UNION SELECT max(id) FROM parcels)
+"""
+STATEMENTS: Final = {
+    "append": "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    "remove": "DELETE FROM events WHERE seq = ?",
+    "delay": "UPDATE events SET attempts = ?2, due_ms = ?3 WHERE seq = ?1",
+    "send": "INSERT OR REPLACE INTO parcels VALUES (?, ?, ?, ?, ?, ?)",
+    "sent": "DELETE FROM parcels WHERE id = ?",
+}
+SINGLE: Final = {
+    "queue": ("INSERT OR REPLACE INTO queues VALUES (?, ?, ?)",),
+    "drop": ("DELETE FROM events WHERE queue = ?", "DELETE FROM queues WHERE id = ?"),
+    "schedule": ("INSERT OR REPLACE INTO schedules VALUES (?, ?, ?)",),
+    "position": ("UPDATE schedules SET position_ms = ?2 WHERE name = ?1",),
+    "unschedule": ("DELETE FROM schedules WHERE name = ?",),
+}
+
+
+class EventDb:
+    """See `event_store.EventStore`."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file. Raises `DataFolderError` for one that is damaged, newer or in use."""
+        self._path = path
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # events may hold secrets
+        with self._openable():
+            self._connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+            try:
+                self._prepare(self._connection)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def opening(self) -> Opening:
+        run = self._connection.execute
+        with self._told("read"):
+            last = run(LAST)
+            parcels = run("SELECT count(*) FROM parcels").get
+            schedules = [(str(name), str(body), int(at)) for name, body, at in run("SELECT * FROM schedules")]
+            return Opening(last.get, [QueueRow(*row) for row in run(QUEUES)], parcels, schedules)
+
+    def write(self, steps: Sequence[Step]) -> None:
+        with self._told("written"):
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                for name, *arguments in steps:
+                    self._step(name, arguments)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # SQLite has rolled some failures back by itself
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def next_events(self, queue: int, after: int, most: int, most_bytes: int) -> list[EventRow]:
+        where = "SELECT * FROM events WHERE queue = ? AND seq > ? AND due_ms = 0 ORDER BY seq LIMIT ?"
+        return self._events(where, (queue, after, most), most_bytes)
+
+    def due_events(self, now_ms: int, most: int, most_bytes: int, but: Sequence[int]) -> Due:
+        free = f"due_ms > 0 AND seq NOT IN ({_list(but)})"
+        where = f"SELECT * FROM events WHERE {free} AND due_ms <= ? ORDER BY due_ms, seq LIMIT ?"
+        rows = self._events(where, (now_ms, most), most_bytes)
+        free = f"due_ms > 0 AND seq NOT IN ({_list([*but, *(row.seq for row in rows)])})"
+        with self._told("read"):
+            return Due(rows, self._connection.execute(f"SELECT min(due_ms) FROM events WHERE {free}").get)
+
+    def due_parcels(self, now_ms: int, most: int, but: Sequence[int]) -> Due:
+        run = self._connection.execute
+        with self._told("read"):
+            found = run(
+                f"SELECT * FROM parcels WHERE due_ms <= ? AND id NOT IN ({_list(but)}) ORDER BY due_ms, id LIMIT ?",
+                (now_ms, most),
+            )
+            rows = [ParcelRow(*row) for row in found]
+            taken = _list([*but, *(row.id for row in rows)])
+            return Due(rows, run(f"SELECT min(due_ms) FROM parcels WHERE id NOT IN ({taken})").get)
+
+    def oldest_ms(self) -> dict[int, int]:
+        first = "SELECT queue, accepted_ms FROM events WHERE seq IN (SELECT min(seq) FROM events GROUP BY queue)"
+        with self._told("read"):
+            return {int(queue): int(at) for queue, at in self._connection.execute(first)}
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _step(self, name: str, arguments: list[Any]) -> None:
+        run = self._connection
+        if name in STATEMENTS:
+            rows = arguments[0]
+            run.executemany(STATEMENTS[name], ((seq,) for seq in rows) if name in ("remove", "sent") else rows)
+        else:
+            for statement in SINGLE[name]:
+                run.execute(statement, arguments)
+
+    def _events(self, statement: str, bindings: tuple[int, ...], most_bytes: int) -> list[EventRow]:
+        rows: list[EventRow] = []
+        length = 0
+        with self._told("read"):
+            for found in self._connection.execute(statement, bindings):
+                row = EventRow(*found)
+                rows.append(row)
+                length += len(row.payload) + len(row.extra)
+                if length >= most_bytes:
+                    break
+        return rows
+
+    def _prepare(self, connection: apsw.Connection) -> None:
+        connection.set_busy_timeout(BUSY_MS)
+        connection.pragma("locking_mode", "EXCLUSIVE")
+        connection.pragma("journal_mode", "WAL")
+        connection.pragma("synchronous", "FULL")
+        connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        version = connection.pragma("user_version")
+        if version == 0 and connection.pragma("schema_version") == 0:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(TABLES)
+            connection.pragma("application_id", APPLICATION_ID)
+            connection.pragma("user_version", SCHEMA_VERSION)
+            connection.execute("COMMIT")
+            return
+        if connection.pragma("application_id") != APPLICATION_ID:
+            raise DataFolderError(f"{self._path} holds no events: move it away, or give another data_dir")
+        if version > SCHEMA_VERSION:
+            raise DataFolderError(
+                f"{self._path} was written by a newer invocation-engine (its schema is {version}, this one reads "
+                f"{SCHEMA_VERSION}): upgrade invocation-engine, or give another data_dir"
+            )
+        found = connection.pragma("quick_check", 1)
+        if found != "ok":
+            raise self._damaged(str(found))
+
+    def _damaged(self, why: str) -> DataFolderError:
+        return DataFolderError(
+            f"{self._path} is damaged ({why}): put a copy of it back, or move it away, and with it the events that "
+            "were accepted and not run"
+        )
+
+    @contextmanager
+    def _openable(self) -> Iterator[None]:
+        try:
+            yield
+        except (apsw.BusyError, apsw.LockedError) as error:
+            raise DataFolderError(f"another program has {self._path} open: close it there") from error
+        except (apsw.NotADBError, apsw.CorruptError) as error:
+            raise self._damaged(str(error)) from error
+        except apsw.Error as error:
+            raise DataFolderError(
+                f"{self._path} cannot be opened ({error}): see to the disk and to who may read it, or give another "
+                "data_dir"
+            ) from error
+
+    @contextmanager
+    def _told(self, done: str) -> Iterator[None]:
+        try:
+            yield
+        except apsw.Error as error:
+            raise ServiceException(f"the event queue at {self._path} could not be {done}: {error}") from error
+
+
+def _list(numbers: Sequence[int]) -> str:
+    """Numbers as SQL says them; there may be more than a statement takes bindings."""
+    return ",".join(str(int(number)) for number in numbers)
