@@ -22,6 +22,8 @@ from .core.events.place import EnginePlace, keeper_of
 from .core.keep_alive.choose import eviction_order, keep_alive_policy
 from .core.memory import HostMemory
 from .core.scaling import Scaling
+from .core.schedule_plane import SchedulePlane
+from .core.schedules.registry import Schedules
 from .core.supervisor import Supervisor
 from .model import (
     LogEvent,
@@ -56,7 +58,7 @@ class Doorway(NamedTuple):
     traced: Callable[[Lane, bytes, str, str], bytes]
 
 
-class Engine(ControlPlane):
+class Engine(ControlPlane, SchedulePlane):
     """AWS Lambda on this host, for programs that run an event loop (asyncio or uvloop).
 
         async with Engine() as engine:
@@ -165,6 +167,7 @@ class Engine(ControlPlane):
             loop.add_reader(self._scheduler.fileno(), self._scheduler.readable)
         self._opened().provisioned.refresh()
         self.events.begin(self._found)
+        self.schedules.begin(self._found.schedules)
 
     def _open_blocking(self) -> None:
         with ExitStack() as opened:
@@ -206,7 +209,8 @@ class Engine(ControlPlane):
         endpoint_url, credentials = self._settings.aws_endpoint_url, self._settings.credentials
         courier = Courier(loop, endpoint_url=endpoint_url, credentials=credentials)
         soon = loop.call_soon if self._drains_on_loop else loop.call_soon_threadsafe
-        self.events = EventLifecycle(place, keeper, courier, timing, soon)
+        self.events = EventLifecycle(place, self._scheduler, keeper, courier, timing, soon)
+        self.schedules = Schedules(control.catalog, place.lane, self.events, keeper, timing, loop.call_soon)
         control.on_deleted = self.events.forget
         self._found = keeper.open()
         opened.callback(keeper.close)
@@ -231,6 +235,7 @@ class Engine(ControlPlane):
         for timer in self._timers:
             timer.cancel()
         control.provisioned.close()
+        self.schedules.close()
         self.events.stop()
         self._loop.remove_reader(self._supervisor.births.fileno())
         if self._drains_on_loop:

@@ -21,7 +21,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from engine._ext.environment cimport Waiter
 from engine._ext.epoll cimport *
-from engine._ext.kernel cimport monotonic_ns, ring_bell, sched_yield
+from engine._ext.kernel cimport getpid as os_getpid, monotonic_ns, ring_bell, sched_yield
 from engine._ext.lane cimport Lane
 from engine._ext.layout cimport fence, relax, store32
 from engine._ext.queue cimport any_finished, queue_t
@@ -169,7 +169,7 @@ cdef class Scheduler:
 
     cdef int submit(self, Lane lane, const char* payload_ptr, Py_ssize_t length, bytes extra, object waiter,
                     bint wants_tail, const uint8_t* given_id) except -1:
-        """Take a lease, put the invocation into its lane, wake whoever should run it. Without an id it gets a new one."""
+        """Take a lease, put the invocation into its lane, wake who should run it. Without an id it gets a new one."""
         cdef uint8_t request_id[16]
         if self.closed or lane.closed or lane.journal.full or (
                 lane.quota.used >= lane.quota.limit and not lane.quota.borrow()):
@@ -269,19 +269,6 @@ cdef class Scheduler:
         if lane.outstanding:
             self.start_polling()
         return 0
-
-    def post_event(self, Lane lane, bytes request_id not None, bytes payload not None, bytes extra not None,
-                   waiter) -> None:
-        """Accept what was accepted before under this id (16 bytes), on the loop's thread; `waiter` is told as a future.
-
-        Raises as `call` does.
-        """
-        if len(request_id) != 16:
-            raise ValueError(f"a request id is 16 bytes, not {len(request_id)}")
-        if not self.polling:
-            store32(&lane.queue.head_ptr.core_asleep, 1)
-        self.submit(lane, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), extra, waiter, False,
-                    <const uint8_t*>PyBytes_AS_STRING(request_id))
 
     cdef int start_polling(self) except -1:
         if not self.polling:
@@ -409,7 +396,3 @@ cdef class Scheduler:
                 waiter.nudge()
                 return 0
         return 0
-
-
-cdef extern from "unistd.h" nogil:
-    int os_getpid "getpid" ()

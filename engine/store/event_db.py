@@ -20,7 +20,7 @@ from .event_store import Due, EventRow, Opening, ParcelRow, QueueRow, Step
 SCHEMA_VERSION: Final = 1
 APPLICATION_ID: Final = 0x494E5645  # "INVE"
 BUSY_MS: Final = 10_000  # for the keeper of a killed engine, which ends once its last commit is done
-CHECKPOINT_PAGES: Final = 4_000
+CHECKPOINT_PAGES: Final = 512  # a log that is written over is synced twice as fast as one that grows
 TABLES: Final = """
 CREATE TABLE queues(id INTEGER PRIMARY KEY, function TEXT NOT NULL, qualifier TEXT NOT NULL) STRICT;
 CREATE TABLE events(
@@ -45,10 +45,12 @@ SELECT max(number) FROM (SELECT 0 number UNION SELECT max(seq) FROM events UNION
 """
 STATEMENTS: Final = {
     "append": "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-    "remove": "DELETE FROM events WHERE seq = ?",
     "delay": "UPDATE events SET attempts = ?2, due_ms = ?3 WHERE seq = ?1",
     "send": "INSERT OR REPLACE INTO parcels VALUES (?, ?, ?, ?, ?, ?)",
-    "sent": "DELETE FROM parcels WHERE id = ?",
+}
+RANGES: Final = {
+    "remove": "DELETE FROM events WHERE seq BETWEEN ? AND ?",
+    "sent": "DELETE FROM parcels WHERE id BETWEEN ? AND ?",
 }
 SINGLE: Final = {
     "queue": ("INSERT OR REPLACE INTO queues VALUES (?, ?, ?)",),
@@ -127,9 +129,10 @@ class EventDb:
 
     def _step(self, name: str, arguments: list[Any]) -> None:
         run = self._connection
-        if name in STATEMENTS:
-            rows = arguments[0]
-            run.executemany(STATEMENTS[name], ((seq,) for seq in rows) if name in ("remove", "sent") else rows)
+        if name in RANGES:
+            run.executemany(RANGES[name], _ranges(arguments[0]))
+        elif name in STATEMENTS:
+            run.executemany(STATEMENTS[name], arguments[0])
         else:
             for statement in SINGLE[name]:
                 run.execute(statement, arguments)
@@ -202,3 +205,17 @@ class EventDb:
 def _list(numbers: Sequence[int]) -> str:
     """Numbers as SQL says them; there may be more than a statement takes bindings."""
     return ",".join(str(int(number)) for number in numbers)
+
+
+def _ranges(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """First and last of each run of numbers without a gap."""
+    first = last = None
+    for number in sorted(numbers):
+        if last is not None and number <= last + 1:
+            last = number
+            continue
+        if first is not None and last is not None:
+            yield first, last
+        first = last = number
+    if first is not None and last is not None:
+        yield first, last

@@ -12,13 +12,13 @@ import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from ..._ext.event import Event, EventQueue, Traffic
 from ..._ext.lane import Lane
 from ..._ext.meter import Quota
 from ...clock import Timing
 from ...config import HOPS_MAX
 from ...errors import EngineClosedError, EngineError, LambdaError, ResourceNotFoundException, TooManyRequestsException
 from .lineage import counts_of, header_of, key_of
-from .queue import Event, EventQueue
 from .queues import EventQueues
 from .rules import Condition, back_off_s, is_too_old
 
@@ -29,13 +29,10 @@ log = logging.getLogger("engine.events")
 
 
 class Runner(Protocol):
-    """What runs events: the engine's dispatch and scheduler."""
+    """Where functions are found."""
 
     def lane(self, reference: str, qualifier: str | None = None) -> Lane:
         """Raises ResourceNotFoundException, and what keeps a function from being run."""
-
-    def post(self, lane: Lane, request_id: bytes, payload: bytes, extra: bytes, waiter: object) -> None:
-        """Accept it; TooManyRequestsException where there is no concurrency left for it."""
 
     def arn(self, name: str) -> str:
         """Unqualified."""
@@ -47,6 +44,7 @@ class Feeder:
 
     def __init__(
         self,
+        traffic: Traffic,
         runner: Runner,
         timing: Timing,
         *,
@@ -54,6 +52,7 @@ class Feeder:
         renew: Callable[[EventQueue], None],
         drop: Callable[[EventQueue, str], None],
     ) -> None:
+        self._traffic = traffic
         self._runner = runner
         self._timing = timing
         self._give_up = give_up
@@ -65,7 +64,9 @@ class Feeder:
 
     def feed(self, queue: EventQueue) -> None:
         """Run as many of its events as there is room for now."""
-        if self.closed or queue.pause is not None or not queue.window:
+        if queue.in_flight == 0:
+            self._rest(queue)
+        if self.closed or queue.dropped or queue.pause is not None or not queue.window:
             return
         try:
             lane = self._runner.lane(queue.function, queue.reference)
@@ -78,61 +79,67 @@ class Feeder:
         self._renew(queue)
         queue.lane = lane
         try:
-            self._run(queue, lane, self._room(queue, lane))
+            self._run(queue, lane)
         finally:
-            _tell(queue)
-
-    def _run(self, queue: EventQueue, lane: Lane, room: int) -> None:
-        queues, now_ms = self.queues, self._timing.wall_ms()
-        none_reserved = lane.quota.most == 0
-        while queue.window:
-            event = queues.take(queue)
-            condition = self._reason_not_to(event, now_ms, none_reserved)
-            if condition is not None:
-                self._give_up(event, condition)
-                continue
-            if room <= 0:
-                queues.put_back(event)
-                break
-            try:
-                self._runner.post(lane, event.request_id, event.payload, event.extra, event)
-            except TooManyRequestsException as error:
-                queues.put_back(event)
-                if queue.in_flight == 0:  # else the end of one of its own is what to wait for
-                    queue.counts.throttles += 1
-                    self._back_off(queue, error)
-                break
-            except (EngineError, OSError) as error:
-                queues.put_back(event)
-                self._back_off(queue, error)
-                break
-            room -= 1
-            queue.failures = 0
-            queue.in_flight += 1
-            if queue.quota is None:
+            if queue.in_flight and queue.quota is None:
                 queue.quota = lane.quota
                 self._busy[lane.quota] = self._busy.get(lane.quota, 0) + 1
-            queue.counts.ages.record(max(0, now_ms - event.accepted_ms) * 1_000_000)
-        queues.fill(queue)
+            _tell(queue)
+        self.queues.fill(queue)
 
-    def _reason_not_to(self, event: Event, now_ms: int, none_reserved: bool) -> Condition | None:
-        if none_reserved:
-            return "ZeroReservedConcurrency"
+    def _run(self, queue: EventQueue, lane: Lane) -> None:
+        traffic, now_ms, room = self._traffic, self._timing.wall_ms(), self._room(queue, lane)
+        before = queue.in_flight
+        try:
+            if lane.quota.most == 0:
+                while queue.window:
+                    self._give_up(traffic.take(queue), "ZeroReservedConcurrency")
+            while (event := traffic.run(queue, lane, room, now_ms)) is not None:
+                if not self._run_special(event, lane, room, now_ms):
+                    break
+        except TooManyRequestsException as error:
+            if queue.in_flight == 0:  # else the end of one of its own is what to wait for
+                queue.throttles += 1
+                self._back_off(queue, error)
+        except (EngineError, OSError) as error:
+            self._back_off(queue, error)
+        if queue.in_flight > before:
+            queue.failures = 0
+
+    def _run_special(self, event: Event, lane: Lane, room: int, now_ms: int) -> bool:
+        """Whether there may be room for another."""
+        queue = event.queue
+        if (condition := self._reason_not_to(event, now_ms)) is not None:
+            self._give_up(event, condition)
+            return True
+        if queue.in_flight >= room:
+            self._traffic.put_back(event)
+            return False
+        try:
+            self._traffic.run_one(event, lane, now_ms)
+        except BaseException:
+            self._traffic.put_back(event)
+            raise
+        return True
+
+    def _reason_not_to(self, event: Event, now_ms: int) -> Condition | None:
         if is_too_old(event.queue.terms, event.accepted_ms, now_ms):
             return "EventAgeExceeded"
-        if event.extra and (header := header_of(event.extra)) is not None:
+        header = header_of(event.extra)
+        if header is not None:
             earlier = counts_of(header).get(key_of(self._runner.arn(event.queue.function)), 0)
             if earlier >= HOPS_MAX:
                 return "RecursiveInvocation"
         return None
 
     def _room(self, queue: EventQueue, lane: Lane) -> int:
+        """How many of its events may be in flight."""
         width = max(1, lane.ready + lane.starting)
         ahead = min(AHEAD_MOST, int(AHEAD_NS / lane.service_ns)) if lane.service_ns else 1
         callers = max(0, lane.outstanding - queue.in_flight)
         wanted = max(1, width * max(1, ahead) - callers)
         sharing = self._busy.get(lane.quota, 0) + (queue.quota is None)
-        return min(wanted, max(1, lane.quota.most // sharing)) - queue.in_flight
+        return min(wanted, max(1, lane.quota.most // sharing))
 
     def _back_off(self, queue: EventQueue, error: Exception) -> None:
         """The function cannot be run now; the longer so, the more seldom it is tried."""
@@ -148,30 +155,26 @@ class Feeder:
 
         queue.pause = self._timing.after(back_off_s(queue.failures), go_on)
 
-    # --- ends ---------------------------------------------------------------------------------------------------------
+    def not_run(self, event: Event, error: object) -> None:
+        """It was in flight and no function saw to its end: the function was replaced, or the system failed."""
+        if self.closed:
+            return
+        self._traffic.put_back(event)
+        if not isinstance(error, EngineClosedError):
+            self._back_off(event.queue, error if isinstance(error, Exception) else EngineError(str(error)))
 
-    def ended(self, event: Event) -> None:
-        """One of those in flight has ended, however."""
-        queue = event.queue
-        queue.in_flight -= 1
-        if queue.in_flight == 0 and queue.quota is not None:
+    def _rest(self, queue: EventQueue) -> None:
+        """Nothing of it is in flight any more."""
+        if queue.quota is not None:
             left = self._busy.pop(queue.quota) - 1
             if left:
                 self._busy[queue.quota] = left
             queue.quota = None
             _tell(queue)
 
-    def not_run(self, event: Event, error: BaseException) -> None:
-        """It was in flight and no function saw to its end: the function was replaced, or the system failed."""
-        if self.closed:
-            return
-        self.queues.put_back(event)
-        if not isinstance(error, EngineClosedError):
-            self._back_off(event.queue, error if isinstance(error, Exception) else EngineError(str(error)))
-
 
 def _tell(queue: EventQueue) -> None:
     """Have the scaling know how much there is to do."""
     if queue.lane is not None:
         queue.lane.events = queue.in_flight
-        queue.lane.backlog = 0 if queue.pause is not None else max(0, queue.waiting)
+        queue.lane.backlog = 0 if queue.pause is not None else max(0, queue.to_run)

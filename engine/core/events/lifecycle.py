@@ -11,16 +11,17 @@ from __future__ import annotations
 import logging
 import uuid
 from asyncio import InvalidStateError
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
+from ..._ext.event import Event, EventQueue, Traffic
 from ..._ext.lane import Lane
 from ..._ext.result import InvokeResult, uuid_text
+from ..._ext.scheduler import Scheduler
 from ...clock import Timing
-from ...config import ASYNC_EVENT_MAX_BYTES
-from ...errors import EngineClosedError, EngineError, ServiceException
-from ...store.event_store import IN_TURN, EventRow, Opening, Step
+from ...config import ASYNC_EVENT_MAX_BYTES, EVENT_QUEUE_BYTES, EVENTS_MAX
+from ...errors import EngineClosedError, EngineError, ServiceException, TooManyRequestsException
+from ...store.event_store import Opening, Step
 from ...wire.payload import too_large
 from . import lineage, records
 from .couriers import Courier
@@ -29,11 +30,12 @@ from .feeder import Feeder, Runner
 from .keeper import Keeper
 from .parcels import destination_kind
 from .pen import Pen
-from .queue import Event, EventQueue
-from .queues import EventQueues
+from .queues import WINDOW_EVENTS, WINDOWS_BYTES, EventQueues
 from .records import Response
 from .rules import Again, Condition, Terms, after_error
 
+WAITING_BYTES: Final = 268_435_456  # accepted and not written yet
+FREE_BYTES: Final = 262_144  # https://aws.amazon.com/lambda/pricing/: one more request for each 64 KB above
 RECURSIVE: Final = Response(400, function_error="RecursiveInvocationException")
 MESSAGES: Final = {  # of dead letters, where no function said anything
     "ZeroReservedConcurrency": "Function not invoked. Function is configured with zero reserved concurrent executions",
@@ -65,7 +67,7 @@ class Place(Runner, Protocol):
         """What is asked for events. Raises ResourceNotFoundException."""
 
     def charge(self, lane: Lane, size: int) -> None:
-        """An event of so many bytes was accepted."""
+        """An event of so many bytes, which are more than come free, was accepted."""
 
     def new_request_id(self) -> bytes: ...
 
@@ -80,21 +82,33 @@ class EventLifecycle:
     """
 
     def __init__(
-        self, place: Place, keeper: Keeper, courier: Courier, timing: Timing, soon: Callable[..., object]
+        self,
+        place: Place,
+        scheduler: Scheduler,
+        keeper: Keeper,
+        courier: Courier,
+        timing: Timing,
+        soon: Callable[..., object],
     ) -> None:
         self._place = place
         self._keeper = keeper
         self._courier = courier
         self._timing = timing
         self._soon = soon
-        self._ended: deque[tuple[Event, object]] = deque()
-        self._settling = False
-        self._flying = 0
-        self._unwritten: dict[int, tuple[Event, Lane, Waiting]] = {}
+        self._watching = False
+        self._unwritten: dict[int, Event] = {}
+        self.traffic = Traffic(
+            scheduler,
+            lambda: soon(self._settle),
+            events_most=EVENTS_MAX,
+            bytes_most=EVENT_QUEUE_BYTES,
+            window_events=WINDOW_EVENTS,
+            window_bytes_most=WINDOWS_BYTES,
+        )
         self.pen = Pen(keeper, timing, soon, on_appended=self._accepted)
-        self._feeder = Feeder(place, timing, give_up=self._give_up, renew=self._renew, drop=self._drop)
+        self._feeder = Feeder(self.traffic, place, timing, give_up=self._give_up, renew=self._renew, drop=self._drop)
         self.queues = self._feeder.queues = EventQueues(
-            keeper, self.pen, timing, feed=self._feed, on_ended=self._on_ended, names=place.names
+            self.traffic, keeper, self.pen, timing, feed=self._feed, names=place.names
         )
         self.deliveries = Deliveries(
             keeper, self.pen, timing, courier, invoke=self._invoke_with_record, count=self._count_delivery
@@ -117,9 +131,9 @@ class EventLifecycle:
         self.deliveries.close()
         self.pen.flush()
         unwritten, self._unwritten = self._unwritten, {}
-        for event, _, waiting in unwritten.values():
+        for event in unwritten.values():
             told = "the engine was closed while this event was written: it may run when its data_dir is opened again"
-            self._refuse(event, waiting, EngineClosedError(told))
+            self._refuse(event, EngineClosedError(told))
         self._keeper.detach()
 
     def close(self) -> None:
@@ -147,75 +161,65 @@ class EventLifecycle:
             raise EngineClosedError("the engine is closed")
         if len(payload) > ASYNC_EVENT_MAX_BYTES:
             raise too_large(len(payload), ASYNC_EVENT_MAX_BYTES)
+        if self._keeper.waiting_bytes > WAITING_BYTES:
+            raise TooManyRequestsException("Rate Exceeded.", reason="CallerRateLimitExceeded")
         queue = self.queues.queue(reference, qualifier)
-        self.queues.admit(queue, len(payload) + len(extra))
-        number, now_ms = self.queues.new_number(), self._timing.wall_ms()
-        row = EventRow(number, queue.id, IN_TURN, 0, now_ms, self._place.new_request_id(), extra, payload)
-        self._unwritten[number] = Event(row, queue, self._on_ended), lane, waiting
-        self.pen.append(row, steps)
+        request_id = self._place.new_request_id()
+        event = self.traffic.accept(queue, lane, payload, extra, request_id, self._timing.wall_ms(), waiting)
+        self._unwritten[event.seq] = event
+        self.pen.append(event, steps)
 
-    def _accepted(self, rows: list[EventRow], error: str | None) -> None:
-        fed: dict[int, EventQueue] = {}
-        for row in rows:
-            event, lane, waiting = self._unwritten.pop(row.seq)
+    def _accepted(self, events: list[Event], error: str | None) -> None:
+        if not self._unwritten:
+            return  # the engine was closed meanwhile
+        for event in events:
+            del self._unwritten[event.seq]
             if error is not None:
-                self._refuse(event, waiting, ServiceException(error))
-                continue
-            fed[event.queue.id] = event.queue
-            event.queue.counts.received += 1
-            self.queues.written(event)
-            self._place.charge(lane, len(event.payload))
-            receipt = InvokeResult.receipt(202, event.request_id, lane.version, lane.configuration.memory_mb)
-            _tell(waiting.set_result, receipt)
-        for queue in fed.values():
-            self._feed(queue)
+                self._refuse(event, ServiceException(error))
+            elif len(event.payload) > FREE_BYTES:
+                self._place.charge(event.lane, len(event.payload))
+        if error is None:
+            for queue in self.traffic.written(events):
+                self._feed(queue)
 
-    def _refuse(self, event: Event, waiting: Waiting, error: EngineError) -> None:
-        self.queues.dismiss(event)
-        _tell(waiting.set_exception, error)
+    def _refuse(self, event: Event, error: EngineError) -> None:
+        self.traffic.dismiss(event)
+        try:
+            event.waiting.set_exception(error)
+        except InvalidStateError:  # whoever called stopped waiting
+            pass
 
     # --- running ------------------------------------------------------------------------------------------------------
 
     def _feed(self, queue: EventQueue) -> None:
-        before = queue.in_flight
         self._feeder.feed(queue)
-        self._fly(queue.in_flight - before)
-
-    def _fly(self, more: int) -> None:
-        was, self._flying = self._flying, self._flying + more
-        if (was == 0) != (self._flying == 0):
-            self._place.watch(self._flying > 0)
+        if (self.traffic.in_flight > 0) != self._watching:
+            self._watching = self.traffic.in_flight > 0
+            self._place.watch(self._watching)
 
     def _renew(self, queue: EventQueue) -> None:
         catalog = self._place.catalog()
         if queue.terms_of is not catalog:
             queue.terms = self._place.terms(queue.function, queue.qualifier)
+            queue.age_ms = queue.terms.age_ms
+            queue.keeps_success = queue.terms.on_success is not None
             queue.terms_of = catalog
-
-    def _on_ended(self, event: Event, outcome: object) -> None:
-        self._ended.append((event, outcome))
-        if not self._settling:
-            self._settling = True
-            self._soon(self._settle)
 
     def _settle(self) -> None:
         """See to all that has ended since the last turn."""
-        self._settling = False
-        fed: dict[int, EventQueue] = {}
-        while self._ended:
-            event, outcome = self._ended.popleft()
-            self._feeder.ended(event)
-            self._fly(-1)
-            fed[event.queue.id] = event.queue
-            if not self.queues.is_known(event.queue):
+        done: list[int] = []
+        others: list[tuple[Event, object]] = []
+        touched = self.traffic.settle(done, others)
+        if done:
+            self.pen.remove(done)
+        for event, outcome in others:
+            if event.queue.dropped:
                 continue  # its function was deleted while it ran
             if isinstance(outcome, InvokeResult):
                 self._answered(event, outcome)
             else:
-                self._feeder.not_run(
-                    event, outcome if isinstance(outcome, BaseException) else EngineError(str(outcome))
-                )
-        for queue in fed.values():
+                self._feeder.not_run(event, outcome)
+        for queue in touched:
             self._feed(queue)
 
     def _answered(self, event: Event, result: InvokeResult) -> None:
@@ -226,7 +230,7 @@ class EventLifecycle:
         terms, now_ms = event.queue.terms, self._timing.wall_ms()
         what = after_error(terms, event.attempts, event.accepted_ms, now_ms)
         if isinstance(what, Again):
-            event.queue.counts.retries += 1
+            event.queue.retries += 1
             self.queues.put_off(event, what.due_ms)
         else:
             self._end(event, what, result)
@@ -238,17 +242,17 @@ class EventLifecycle:
         self._end(event, condition, None)
 
     def _end(self, event: Event, condition: Condition, result: InvokeResult | None) -> None:
-        counts, terms = event.queue.counts, event.queue.terms
+        queue, terms = event.queue, event.queue.terms
         succeeded = condition == "Success"
-        counts.dropped += not succeeded
-        counts.recursive += condition == "RecursiveInvocation"
+        queue.lost += not succeeded
+        queue.recursive += condition == "RecursiveInvocation"
         target = terms.on_success if succeeded else terms.on_failure
         if target is not None:
             self._send_record(event, condition, result, target)
         if not succeeded and terms.dead_letter is not None:
             self._send_dead_letter(event, condition, result, terms.dead_letter)
-        self.pen.remove(event.seq)
-        self.queues.dismiss(event)
+        self.pen.remove([event.seq])
+        self.traffic.dismiss(event)
 
     def _send_record(self, event: Event, condition: Condition, result: InvokeResult | None, target: str) -> None:
         arn, now_ms = self._arn(event), self._timing.wall_ms()
@@ -309,11 +313,11 @@ class EventLifecycle:
         if queue is None:
             return
         if delivered:
-            queue.counts.delivered += 1
+            queue.delivered += 1
         elif is_dead_letter:
-            queue.counts.unletter += 1
+            queue.undead += 1
         else:
-            queue.counts.undelivered += 1
+            queue.undelivered += 1
 
     def forget(self, function: str) -> None:
         """A function was deleted: its events go with it."""
@@ -347,10 +351,3 @@ def _response(condition: Condition, result: InvokeResult | None) -> Response | N
     if result is None:
         return None
     return Response(result.status_code, result.executed_version, result.function_error, result.payload)
-
-
-def _tell(call: Callable[[Any], object], value: object) -> None:
-    try:
-        call(value)
-    except InvalidStateError:  # whoever called stopped waiting
-        pass

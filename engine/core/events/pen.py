@@ -9,13 +9,15 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from ...clock import Timing
-from ...store.event_store import EventRow, ParcelRow, Step
+from ..._ext.event import Event
+from ...clock import Timer, Timing
+from ...store.event_store import ParcelRow, Step
 from .keeper import STEPS_BYTES, Keeper
 
 AGAIN_S: Final = 1.0
+LAZY_S: Final = 0.005  # for which a kill may have an event that was done run again
 Written = Callable[[str | None], object]
-Appended = Callable[[list[EventRow], str | None], object]
+Appended = Callable[[list[Event], str | None], object]
 
 log = logging.getLogger("engine.events")
 
@@ -29,8 +31,8 @@ class Pen:
         self._keeper = keeper
         self._timing = timing
         self._later = later
-        self._rows: list[EventRow] = []
-        self._with_rows: list[Step] = []
+        self._events: list[Event] = []
+        self._with_events: list[Step] = []
         self._done: list[int] = []
         self._delays: list[tuple[int, int, int]] = []
         self._parcels: list[ParcelRow] = []
@@ -39,22 +41,24 @@ class Pen:
         self._told: list[Written] = []
         self._size = 0
         self._due = False
+        self._lazy: Timer | None = None
 
-    def append(self, row: EventRow, steps: Sequence[Step] = ()) -> None:
+    def append(self, event: Event, steps: Sequence[Step] = ()) -> None:
         """A new event, and steps that are written if it is."""
-        self._rows.append(row)
-        self._with_rows += steps
-        self._grow(len(row.payload) + len(row.extra) + 64)
+        self._events.append(event)
+        if steps:
+            self._with_events += steps
+        self._grow(len(event.payload) + len(event.extra) + 64)
 
-    def remove(self, seq: int) -> None:
-        """An event is done."""
-        self._done.append(seq)
-        self._grow(8)
+    def remove(self, seqs: Sequence[int]) -> None:
+        """Events are done."""
+        self._done += seqs
+        self._grow(8 * len(seqs), waits=True)
 
     def delay(self, seq: int, attempts: int, due_ms: int) -> None:
         """An event is to be tried again then."""
         self._delays.append((seq, attempts, due_ms))
-        self._grow(24)
+        self._grow(24, waits=True)
 
     def send(self, parcel: ParcelRow) -> None:
         """A parcel is to be delivered."""
@@ -64,7 +68,7 @@ class Pen:
     def sent(self, number: int) -> None:
         """A parcel is done."""
         self._sent.append(number)
-        self._grow(8)
+        self._grow(8, waits=True)
 
     def step(self, *step: Any) -> None:
         """Anything else that `event_store.OPERATIONS` names."""
@@ -76,16 +80,24 @@ class Pen:
         self._told.append(call)
         self._grow(0)
 
-    def _grow(self, size: int) -> None:
+    def _grow(self, size: int, *, waits: bool = False) -> None:
+        """What `waits` goes with the next commit that somebody waits for, or soon."""
         self._size += size
         if self._size >= STEPS_BYTES:
             self.flush()
+        elif waits:
+            if not self._due and self._lazy is None:
+                self._lazy = self._timing.after(LAZY_S, self._late)
         elif not self._due:
             self._due = True
             self._later(self._turn)
 
     def _turn(self) -> None:
         self._due = False
+        self.flush()
+
+    def _late(self) -> None:
+        self._lazy = None
         self.flush()
 
     def flush(self) -> None:
@@ -97,20 +109,20 @@ class Pen:
             if changed:
                 lasting.append((name, changed))
                 steps.append((name, changed))
-        if self._rows:
-            steps += [*self._with_rows, ("append", self._rows)]
-        rows, told, size = self._rows, self._told, self._size
+        if self._events:
+            steps += [*self._with_events, ("append", [event.row for event in self._events])]
+        events, told, size = self._events, self._told, self._size
         if not steps and not told:
             return
-        self._rows, self._done, self._delays, self._parcels, self._sent = [], [], [], [], []
-        self._with_rows, self._others, self._told, self._size = [], [], [], 0
+        self._events, self._done, self._delays, self._parcels, self._sent = [], [], [], [], []
+        self._with_events, self._others, self._told, self._size = [], [], [], 0
 
         def answered(error: str | None, _: object) -> None:
             if error is not None and lasting:
                 log.error("%s; it is tried again", error)
                 self._timing.after(AGAIN_S, lambda: self._again(lasting))
-            if rows:
-                self._on_appended(rows, error)
+            if events:
+                self._on_appended(events, error)
             for call in told:
                 call(error)
 

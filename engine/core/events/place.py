@@ -14,10 +14,10 @@ from ...store.catalog import Catalog
 from ...store.snapshot import LATEST
 from ..dispatch import Dispatch
 from .keeper import Keeper, MemoryKeeper, ProcessKeeper, Watcher
+from .lifecycle import FREE_BYTES
 from .rules import Terms
 
 EVENTS_NAME: Final = "events.db"
-FREE_BYTES: Final = 262_144  # https://aws.amazon.com/lambda/pricing/: one more request for each 64 KB above
 STEP_BYTES: Final = 65_536
 
 
@@ -35,7 +35,6 @@ class EnginePlace:
         self._catalog = catalog
         self._ledger = ledger
         self.lane = dispatch.lane
-        self.post = scheduler.post_event
         self.new_request_id = scheduler.new_request_id
         self.watch = watch
 
@@ -66,8 +65,7 @@ class EnginePlace:
         )
 
     def charge(self, lane: Lane, size: int) -> None:
-        if size > FREE_BYTES:
-            self._ledger.charge_requests(lane.source, -(-(size - FREE_BYTES) // STEP_BYTES))
+        self._ledger.charge_requests(lane.source, -(-(size - FREE_BYTES) // STEP_BYTES))
 
 
 def keeper_of(folder: Path | None, loop: Watcher, timing: Timing, later: Callable[..., object]) -> Keeper:

@@ -86,14 +86,19 @@ def dead_letter(
     status_code: None where no attempt was made. error_message: its first 1,024 bytes go along; characters that no
     message may hold are replaced.
     """
-    allowed = _NOT_IN_MESSAGES.sub("\ufffd", error_message)
-    shown = allowed.encode()[:ERROR_MESSAGE_BYTES].decode(errors="ignore")
+    shown = attribute_text(error_message)
     attributes = {"RequestID": Attribute("String", request_id)}
     if status_code is not None:
         attributes["ErrorCode"] = Attribute("Number", str(status_code))
     if shown:  # an attribute may not be empty
         attributes["ErrorMessage"] = Attribute("String", shown)
     return Parcel(target_arn, event, attributes)
+
+
+def attribute_text(told: str) -> str:
+    """As much of it as an attribute of a message holds here, in characters that it may hold."""
+    allowed = _NOT_IN_MESSAGES.sub("\ufffd", told)
+    return allowed.encode()[:ERROR_MESSAGE_BYTES].decode(errors="ignore")
 
 
 def event_bridge_entry(bus_arn: str, record: bytes, *, succeeded: bool, function_arn: str) -> Parcel:

@@ -60,6 +60,7 @@ cdef extern from *:
         return (uint32_t)own.ru_maxrss;
     }
     """
+    int getpid()
     uint64_t monotonic_ns() noexcept nogil
     uint64_t wall_ns() noexcept nogil
     uint64_t process_cpu_ns() noexcept nogil
