@@ -212,6 +212,7 @@ class Engine(ControlPlane, SchedulePlane):
         self.events = EventLifecycle(place, self._scheduler, keeper, courier, timing, soon)
         self.schedules = Schedules(control.catalog, place.lane, self.events, keeper, timing, loop.call_soon)
         control.on_deleted = self.events.forget
+        self._supervisor.on_room = self.events.more_room
         self._found = keeper.open()
         opened.callback(keeper.close)
 
@@ -358,7 +359,13 @@ class Engine(ControlPlane, SchedulePlane):
 
     async def stats(self, name: str | None = None) -> dict[str, Any]:
         """Counts, durations and environments per function and version: see `records/statistics.py` for the fields."""
-        return self._opened().stats(name)
+        control = self._opened()
+        function = None if name is None else control.catalog.resolve(name).function_name
+        told = control.stats(name)
+        events, told["events"] = await self.events.statistics()
+        for each, by_version in told["functions"].items():
+            by_version["events"] = events.get(each, {})
+        return {**told, "schedules": self.schedules.statistics(function)}
 
     async def bill(
         self, *, by: By = "function", month: str | None = None, free_tier: bool = False

@@ -5,9 +5,11 @@ from __future__ import annotations
 import click
 
 from . import __version__
+from .commands.events import events
 from .commands.functions import deploy, invoke, ls, rm
 from .commands.reports import bill, doctor, logs, stats
 from .commands.run import run
+from .commands.schedules import schedule, schedules, unschedule
 from .load.command import bench
 from .rpc.command import serve
 
@@ -18,5 +20,9 @@ def main() -> None:
     """AWS Lambda as one fast engine for this host."""
 
 
-for command in (run, serve, deploy, invoke, ls, rm, logs, stats, bill, doctor, bench):
+COMMANDS = (
+    *(run, serve, deploy, invoke, ls, rm, schedule, schedules, unschedule),
+    *(logs, stats, events, bill, doctor, bench),
+)
+for command in COMMANDS:
     main.add_command(command)

@@ -25,6 +25,7 @@ from .model import (
     LogEvent,
     LogPage,
     ProvisionedConcurrencyConfig,
+    Schedule,
 )
 from .records.export import Format, Target
 from .records.rollups import By
@@ -267,6 +268,94 @@ class Engine:
     def delete_function_event_invoke_config(self, name: str, *, qualifier: str | None = None) -> None:
         """Have the defaults again. Raises ResourceNotFoundException, also where there is none."""
         self._wait(self._engine.delete_function_event_invoke_config(name, qualifier=qualifier))
+
+    def create_schedule(
+        self,
+        name: str,
+        expression: str,
+        function: str,
+        *,
+        timezone: str = "UTC",
+        payload: object = None,
+        state: Literal["ENABLED", "DISABLED"] = "ENABLED",
+        flexible_window_minutes: int = 0,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        maximum_retry_attempts: int | None = None,
+        maximum_event_age_s: int | None = None,
+        dead_letter_arn: str | None = None,
+        action_after_completion: Literal["NONE", "DELETE"] = "NONE",
+        description: str = "",
+    ) -> Schedule:
+        """Have a function invoked at the times that an expression names; see `engine.Engine.create_schedule`."""
+        return self._wait(
+            self._engine.create_schedule(
+                name,
+                expression,
+                function,
+                timezone=timezone,
+                payload=payload,
+                state=state,
+                flexible_window_minutes=flexible_window_minutes,
+                start_ms=start_ms,
+                end_ms=end_ms,
+                maximum_retry_attempts=maximum_retry_attempts,
+                maximum_event_age_s=maximum_event_age_s,
+                dead_letter_arn=dead_letter_arn,
+                action_after_completion=action_after_completion,
+                description=description,
+            )
+        )
+
+    def update_schedule(
+        self,
+        name: str,
+        expression: str,
+        function: str,
+        *,
+        timezone: str = "UTC",
+        payload: object = None,
+        state: Literal["ENABLED", "DISABLED"] = "ENABLED",
+        flexible_window_minutes: int = 0,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        maximum_retry_attempts: int | None = None,
+        maximum_event_age_s: int | None = None,
+        dead_letter_arn: str | None = None,
+        action_after_completion: Literal["NONE", "DELETE"] = "NONE",
+        description: str = "",
+    ) -> Schedule:
+        """Put this in the place of a schedule; what is not given has its default again."""
+        return self._wait(
+            self._engine.update_schedule(
+                name,
+                expression,
+                function,
+                timezone=timezone,
+                payload=payload,
+                state=state,
+                flexible_window_minutes=flexible_window_minutes,
+                start_ms=start_ms,
+                end_ms=end_ms,
+                maximum_retry_attempts=maximum_retry_attempts,
+                maximum_event_age_s=maximum_event_age_s,
+                dead_letter_arn=dead_letter_arn,
+                action_after_completion=action_after_completion,
+                description=description,
+            )
+        )
+
+    def get_schedule(self, name: str) -> Schedule:
+        """Raises ResourceNotFoundException."""
+        return self._wait(self._engine.get_schedule(name))
+
+    def list_schedules(self) -> list[Schedule]:
+        """All of them, by name."""
+        return self._wait(self._engine.list_schedules())
+
+    def delete_schedule(self, name: str) -> None:
+        """What it has invoked already runs on."""
+        self._wait(self._engine.delete_schedule(name))
 
     def logs(
         self, name: str, *, qualifier: str | None = None, request_id: str | None = None, limit: int | None = None

@@ -104,32 +104,32 @@ class FunctionReference(NamedTuple):
 
 def validate_function_name(name: object) -> None:
     """A bare name: letters, digits, `-` and `_`, 1 to 64 of them. Raises `ValidationException`."""
-    _refuse(_text(name, "functionName", FUNCTION_NAME_PATTERN, FUNCTION_NAME_MAX))
+    refuse(text_problem(name, "functionName", FUNCTION_NAME_PATTERN, FUNCTION_NAME_MAX))
 
 
 def validate_qualifier(qualifier: object) -> None:
     """A version number, `$LATEST` or an alias. Raises `ValidationException`."""
-    _refuse(_text(qualifier, "qualifier", QUALIFIER_PATTERN, QUALIFIER_MAX))
+    refuse(text_problem(qualifier, "qualifier", QUALIFIER_PATTERN, QUALIFIER_MAX))
 
 
 def validate_alias_name(name: object) -> None:
     """An alias: as a function's name, to 128 characters, and not all digits. Raises `ValidationException`."""
-    _refuse(_text(name, "name", ALIAS_PATTERN, QUALIFIER_MAX))
+    refuse(text_problem(name, "name", ALIAS_PATTERN, QUALIFIER_MAX))
 
 
 def validate_description(description: object) -> None:
     """At most 256 characters. Raises `ValidationException`."""
-    _refuse(_text(description, "description", None, DESCRIPTION_MAX))
+    refuse(text_problem(description, "description", None, DESCRIPTION_MAX))
 
 
 def validate_reserved_concurrency(reserved: object) -> None:
     """A whole number, 0 or more. Raises `ValidationException`."""
-    _refuse(_number(reserved, "reservedConcurrentExecutions", 0, None))
+    refuse(number_problem(reserved, "reservedConcurrentExecutions", 0, None))
 
 
 def validate_provisioned_concurrency(provisioned: object) -> None:
     """A whole number, 1 or more. Raises `ValidationException`."""
-    _refuse(_number(provisioned, "provisionedConcurrentExecutions", 1, None))
+    refuse(number_problem(provisioned, "provisionedConcurrentExecutions", 1, None))
 
 
 def validate_destination(arn: object, *, on: On) -> None:
@@ -138,7 +138,7 @@ def validate_destination(arn: object, *, on: On) -> None:
     Whether it exists is not looked at. Raises `ValidationException` for what is no ARN, and
     `InvalidParameterValueException` for one of another service, or of a FIFO queue or topic.
     """
-    _refuse(_destination(arn, on))
+    refuse(_destination(arn, on))
     if arn:
         _check_destination(str(arn), on)
 
@@ -156,9 +156,9 @@ def validate_event_invoke_config(
         raise InvalidParameterValueException("You must specify at least one of error handling or destination setting.")
     retries, age_s = maximum_retry_attempts, maximum_event_age_s
     least_s, most_s = config.EVENT_AGE_MIN_S, config.EVENT_AGE_MAX_S
-    _refuse(
-        None if retries is None else _number(retries, "maximumRetryAttempts", 0, config.RETRY_ATTEMPTS_MAX),
-        None if age_s is None else _number(age_s, "maximumEventAgeInSeconds", least_s, most_s),
+    refuse(
+        None if retries is None else number_problem(retries, "maximumRetryAttempts", 0, config.RETRY_ATTEMPTS_MAX),
+        None if age_s is None else number_problem(age_s, "maximumEventAgeInSeconds", least_s, most_s),
         None if on_success is None else _destination(on_success, "OnSuccess"),
         None if on_failure is None else _destination(on_failure, "OnFailure"),
     )
@@ -190,16 +190,16 @@ def validate_configuration(
     `InvalidParameterValueException` for a runtime that is unknown or not run here, too many layers, reserved or
     too large environment variables, a dead-letter target that is none.
     """
-    _refuse(
-        _text(function_name, "functionName", FUNCTION_NAME_PATTERN, FUNCTION_NAME_MAX),
-        _text(handler, "handler", HANDLER_PATTERN, HANDLER_MAX),
-        _type_problem(runtime, "runtime", str),
-        _number(memory_mb, "memorySize", config.MEMORY_MIN_MB, config.MEMORY_MAX_MB),
-        _number(timeout_s, "timeout", config.TIMEOUT_MIN_S, config.TIMEOUT_MAX_S),
-        _number(ephemeral_storage_mb, "ephemeralStorage.size", config.EPHEMERAL_MIN_MB, config.EPHEMERAL_MAX_MB),
+    refuse(
+        text_problem(function_name, "functionName", FUNCTION_NAME_PATTERN, FUNCTION_NAME_MAX),
+        text_problem(handler, "handler", HANDLER_PATTERN, HANDLER_MAX),
+        type_problem(runtime, "runtime", str),
+        number_problem(memory_mb, "memorySize", config.MEMORY_MIN_MB, config.MEMORY_MAX_MB),
+        number_problem(timeout_s, "timeout", config.TIMEOUT_MIN_S, config.TIMEOUT_MAX_S),
+        number_problem(ephemeral_storage_mb, "ephemeralStorage.size", config.EPHEMERAL_MIN_MB, config.EPHEMERAL_MAX_MB),
         _environment_shape(environment),
-        _text(description, "description", None, DESCRIPTION_MAX),
-        _text(role, "role", ROLE_PATTERN, 10_000),
+        text_problem(description, "description", None, DESCRIPTION_MAX),
+        text_problem(role, "role", ROLE_PATTERN, 10_000),
         _architecture(architecture),
         _network(network),
         _flag(snap_start, "snapStart"),
@@ -224,13 +224,13 @@ def split_function_reference(text: object) -> FunctionReference:
     Raises `ValidationException` in Lambda's wording when `text` is none of them. A text that could be read two ways
     (`function:x`) is read as the service model's pattern reads it: a prefix wins over a name.
     """
-    problem = _text(text, "functionName", FUNCTION_REFERENCE_PATTERN, FUNCTION_REFERENCE_MAX)
+    problem = text_problem(text, "functionName", FUNCTION_REFERENCE_PATTERN, FUNCTION_REFERENCE_MAX)
     match = _REFERENCE.fullmatch(str(text)) if problem is None else None
     if match is None:
-        raise _validation_error([problem or _violation(text, "functionName", _must_match(FUNCTION_REFERENCE_PATTERN))])
+        raise _validation_error([problem or violation(text, "functionName", _must_match(FUNCTION_REFERENCE_PATTERN))])
     name = match["name"]
     if len(name) > FUNCTION_NAME_MAX:
-        raise _validation_error([_violation(name, "functionName", _at_most(FUNCTION_NAME_MAX))])
+        raise _validation_error([violation(name, "functionName", _at_most(FUNCTION_NAME_MAX))])
     return FunctionReference(name, match["qualifier"], match["region"], match["account"])
 
 
@@ -263,7 +263,7 @@ def _check_runtime(runtime: str) -> None:
             f"The runtime {runtime} is not yet run by this engine. It runs: {', '.join(RUNTIMES_RUN)}."
         )
     raise InvalidParameterValueException(
-        f"Value {_shown(runtime)} at 'runtime' failed to satisfy constraint: "
+        f"Value {shown(runtime)} at 'runtime' failed to satisfy constraint: "
         f"Member must satisfy enum value set: [{', '.join(RUNTIMES_RUN)}] or be a valid ARN"
     )
 
@@ -274,13 +274,13 @@ def _check_destination(arn: str, on: On) -> None:
     if service in DESTINATION_SERVICES[on] and not fifo:
         if re.fullmatch(_DESTINATION_SHAPES[service], where, re.ASCII):
             return
-        raise InvalidParameterValueException(f"The destination ARN {_shown(arn)} is invalid.")
+        raise InvalidParameterValueException(f"The destination ARN {shown(arn)} is invalid.")
     takes = f"{on} takes the ARN of one of: {', '.join(DESTINATION_SERVICES[on])}; no FIFO queue or topic"
     if on != "DeadLetter":
         told = {"OnSuccess": "null", "OnFailure": "null", on: f"{on}(destination={arn})"}
         given = f"DestinationConfig(onSuccess={told['OnSuccess']}, onFailure={told['OnFailure']})"
         raise InvalidParameterValueException(f"The provided destination config {given} is invalid. {takes}")
-    why = f"{_shown(arn)} is neither an SQS queue nor an SNS topic"
+    why = f"{shown(arn)} is neither an SQS queue nor an SNS topic"
     if fifo:
         kind = "SQS queue" if service == "sqs" else "SNS topic"
         why = f"FIFO {kind} is not supported for dead letter configuration"
@@ -298,24 +298,24 @@ def _check_environment(environment: Mapping[str, str]) -> None:
     # Lambda measures the variables as compact JSON and repeats what it measured.
     measured = json.dumps(dict(environment), separators=(",", ":"), ensure_ascii=False)
     if len(measured.encode()) > config.ENVIRONMENT_MAX_BYTES:
-        shown = measured if len(measured) <= 4 * config.ENVIRONMENT_MAX_BYTES else measured[:4096] + "…"
-        raise InvalidParameterValueException(f"{refused} provided exceeded the 4KB limit. String measured: {shown}")
+        told = measured if len(measured) <= 4 * config.ENVIRONMENT_MAX_BYTES else measured[:4096] + "…"
+        raise InvalidParameterValueException(f"{refused} provided exceeded the 4KB limit. String measured: {told}")
 
 
 def _environment_shape(environment: object) -> str | None:
     if not isinstance(environment, Mapping):
-        return f"{_type_problem(environment, 'environment.variables', dict)}"
+        return f"{type_problem(environment, 'environment.variables', dict)}"
     return next(_environment_problems(environment), None)
 
 
 def _environment_problems(environment: Mapping[object, object]) -> Iterator[str]:
     for name, value in environment.items():
         if not isinstance(name, str) or not isinstance(value, str):
-            odd, what = (name, "a key") if not isinstance(name, str) else (value, f"the value of {_shown(name)}")
+            odd, what = (name, "a key") if not isinstance(name, str) else (value, f"the value of {shown(name)}")
             yield f"Value of type {type(odd).__name__} at 'environment.variables': {what} must be str"
         elif name not in RESERVED_ENVIRONMENT and not re.fullmatch(ENVIRONMENT_NAME_TAKEN, name, re.ASCII):
             constraint = f"Map keys must satisfy constraint: [{_must_match(ENVIRONMENT_NAME_PATTERN)}]"
-            yield _violation(name, "environment.variables", constraint)
+            yield violation(name, "environment.variables", constraint)
         elif "\0" in value or not _is_unicode(value):
             yield f"Value of {name} at 'environment.variables' has a character that no environment can hold"
 
@@ -324,53 +324,69 @@ def _architecture(architecture: object) -> str | None:
     if architecture in ARCHITECTURES:
         return None
     constraint = f"Member must satisfy constraint: [Member must satisfy enum value set: [{', '.join(ARCHITECTURES)}]]"
-    return _violation(f"[{architecture}]", "architectures", constraint)
+    return violation(f"[{architecture}]", "architectures", constraint)
 
 
 def _destination(arn: object, on: On) -> str | None:
-    return _text(arn, *_DESTINATION_MEMBERS[on])
+    return text_problem(arn, *_DESTINATION_MEMBERS[on])
 
 
 def _network(network: object) -> str | None:
-    if network is None or network in config.NETWORKS:
+    if network is None:
         return None
-    return _violation(network, "network", f"Member must satisfy enum value set: [{', '.join(config.NETWORKS)}]")
+    return choice_problem(network, "network", config.NETWORKS)
 
 
 def _flag(value: object, member: str) -> str | None:
     if isinstance(value, bool):
         return None
-    return f"Value '{_shown(value)}' at '{member}' must be bool, not {type(value).__name__}"
+    return f"Value '{shown(value)}' at '{member}' must be bool, not {type(value).__name__}"
 
 
-def _text(value: object, member: str, pattern: str | None, most: int) -> str | None:
+# --- one value: what is wrong with it, as a message says it, or None --------------------------------------------------
+
+
+def text_problem(value: object, member: str, pattern: str | None, most: int, *, least: int = 0) -> str | None:
+    """`least` and `most` characters, all of them as `pattern` has it."""
     if not isinstance(value, str):
-        return _type_problem(value, member, str)
+        return type_problem(value, member, str)
+    if len(value) < least:
+        return violation(value, member, f"Member must have length greater than or equal to {least}")
     if pattern is not None and not re.fullmatch(pattern, value, re.ASCII):
-        return _violation(value, member, _must_match(pattern))
+        return violation(value, member, _must_match(pattern))
     if len(value) > most:
-        return _violation(value, member, _at_most(most))
+        return violation(value, member, _at_most(most))
     return None if _is_unicode(value) else f"Value at '{member}' is not Unicode text: {value!a}"
 
 
-def _number(value: object, member: str, least: int, most: int | None) -> str | None:
+def number_problem(value: object, member: str, least: int, most: int | None) -> str | None:
+    """A whole number from `least` to `most`."""
     if not isinstance(value, int) or isinstance(value, bool):
-        return _type_problem(value, member, int)
+        return type_problem(value, member, int)
     if value < least:
-        return _violation(value, member, f"Member must have value greater than or equal to {least}")
+        return violation(value, member, f"Member must have value greater than or equal to {least}")
     if most is not None and value > most:
-        return _violation(value, member, f"Member must have value less than or equal to {most}")
+        return violation(value, member, f"Member must have value less than or equal to {most}")
     return None
 
 
-def _type_problem(value: object, member: str, wanted: type) -> str | None:
+def choice_problem(value: object, member: str, words: tuple[str, ...]) -> str | None:
+    """One of `words`."""
+    if value in words:
+        return None
+    return violation(value, member, f"Member must satisfy enum value set: [{', '.join(words)}]")
+
+
+def type_problem(value: object, member: str, wanted: type) -> str | None:
+    """Of this type; a bool is of none."""
     if isinstance(value, wanted) and not isinstance(value, bool):  # settings that are bools have `_flag`
         return None
-    return f"Value '{_shown(value)}' at '{member}' must be {wanted.__name__}, not {type(value).__name__}"
+    return f"Value '{shown(value)}' at '{member}' must be {wanted.__name__}, not {type(value).__name__}"
 
 
-def _violation(value: object, member: str, constraint: str) -> str:
-    return f"Value '{_shown(value)}' at '{member}' failed to satisfy constraint: {constraint}"
+def violation(value: object, member: str, constraint: str) -> str:
+    """The value does not hold to what the service model says of its member."""
+    return f"Value '{shown(value)}' at '{member}' failed to satisfy constraint: {constraint}"
 
 
 def _must_match(pattern: str) -> str:
@@ -381,7 +397,7 @@ def _at_most(length: int) -> str:
     return f"Member must have length less than or equal to {length}"
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """The value as a message repeats it: bounded, and printable whatever it is."""
     try:
         text = str(value)
@@ -399,7 +415,8 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _refuse(*problems: str | None) -> None:
+def refuse(*problems: str | None) -> None:
+    """Raise one `ValidationException` that names all that is wrong, where anything is."""
     found = [problem for problem in problems if problem is not None]
     if found:
         raise _validation_error(found)

@@ -7,7 +7,15 @@ from typing import Any, TypeVar
 
 from .._ext.result import InvokeResult
 from ..errors import ConnectionLostError
-from ..model import Alias, EventInvokeConfig, FunctionConfiguration, LogEvent, LogPage, ProvisionedConcurrencyConfig
+from ..model import (
+    Alias,
+    EventInvokeConfig,
+    FunctionConfiguration,
+    LogEvent,
+    LogPage,
+    ProvisionedConcurrencyConfig,
+    Schedule,
+)
 from ..records.statistics import BillTable
 from ..wire.values import from_map
 
@@ -65,6 +73,14 @@ def event_invoke(told: Answer) -> EventInvokeConfig:
 
 def all_event_invoke(told: Answer) -> list[EventInvokeConfig]:
     return [event_invoke(each) for each in told["function_event_invoke_configs"]]
+
+
+def schedule(told: Answer) -> Schedule:
+    return from_map(Schedule, told)
+
+
+def schedules(told: Answer) -> list[Schedule]:
+    return [schedule(each) for each in told["schedules"]]
 
 
 def log_page(told: Answer) -> LogPage:

@@ -23,17 +23,18 @@ from ..model import (
 )
 from ..records.statistics import BillTable
 from ..store.build import Progress
-from ..wire.messages import given, invoke_params
+from ..wire.messages import given, invoke_params, own_trace
 from ..wire.values import error_from_map
 from . import answers, bundles
 from .bundles import Code
 from .opening import BACK_OFF_S, CONNECT_TIMEOUT_S, ClientStatistics, InvocationType, Tls, destination
+from .schedules import BlockingSchedules
 from .shared import SharedLink
 
 T = TypeVar("T")
 
 
-class Client:
+class Client(BlockingSchedules):
     """An engine at the other end of a socket. Made by `connect`.
 
     Any number of threads may call at once; their calls share one connection and answers come in any order. There is no
@@ -53,6 +54,7 @@ class Client:
         progress: Progress | None,
     ) -> None:
         self._to = destination(address, token, tls, reconnect)
+        self._own_trace = own_trace()
         self._timeout_s = timeout_s
         self._progress = progress
         self._pid = os.getpid()
@@ -105,10 +107,13 @@ class Client:
         invocation_type: InvocationType = "RequestResponse",
         client_context: Mapping[str, object] | str | None = None,
         log_tail: bool = False,
+        trace_header: str | None = None,
         timeout_s: float | None = None,
     ) -> InvokeResult:
         """Run a function and wait for its answer; see `engine.Engine.invoke`. timeout_s: how long to wait."""
-        params = invoke_params(name, payload, qualifier, invocation_type, client_context, log_tail)
+        params = invoke_params(
+            name, payload, qualifier, invocation_type, client_context, log_tail, trace_header or self._own_trace()
+        )
         return self._ask_with("invoke", answers.result, params, timeout_s)
 
     # --- functions ----------------------------------------------------------------------------------------------------

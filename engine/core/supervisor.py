@@ -88,6 +88,7 @@ class Supervisor:
         )
         self.snapshots = Snapshots(self.births, self.scratches, on_settled=self._snapshot_settled, after=self._after)
         self.births.on_new_zygote = self.snapshots.forget_all
+        self.on_room: Callable[[Lane], object] = lambda lane: None  # a lane with a backlog has one environment more
         self.deaths = 0
         self._ticks = 0
 
@@ -333,6 +334,8 @@ class Supervisor:
             pool.lane.cold_ns += 0.3 * (took_ns - pool.lane.cold_ns)
         if pool.on_environment is not None:
             pool.on_environment(environment)
+        if pool.lane.backlog:
+            self.on_room(pool.lane)
 
     def _init_failed(self, pool: Pool, environment: Environment) -> None:
         environment.state = step(environment.state, Event.INIT_FAILED)

@@ -34,6 +34,7 @@ from .service import DRAIN_S, ServiceSettings, TcpDoor, run
 @click.option("--eviction", type=click.Choice(CHOICES["eviction"]), default=config.EVICTION, show_default=True)
 @click.option("--memory-budget", type=int, default=None, metavar="MB", help="For all environments; none: the host's.")
 @click.option("--ledger-bytes", type=int, default=config.LEDGER_BYTES, show_default=True, help="Of records on disk.")
+@click.option("--aws-endpoint-url", metavar="URL", help="Where results of events go; else AWS, or $AWS_ENDPOINT_URL.")
 @click.option("--region", default=config.REGION_DEFAULT, show_default=True)
 @click.option("--drain", type=click.FloatRange(0), default=DRAIN_S, show_default=True, help="Seconds SIGTERM waits.")
 def serve(
@@ -54,6 +55,7 @@ def serve(
     eviction: str,
     memory_budget: int | None,
     ledger_bytes: int,
+    aws_endpoint_url: str | None,
     region: str,
     drain: float,
 ) -> None:
@@ -76,6 +78,7 @@ def serve(
             "eviction": eviction,
             "memory_budget_mb": memory_budget,
             "ledger_bytes": ledger_bytes,
+            "aws_endpoint_url": aws_endpoint_url,
             "region": region,
         },
         socket_path=os.path.abspath((socket_path or default_socket()).removeprefix("unix:")),

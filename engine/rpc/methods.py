@@ -44,6 +44,11 @@ METHODS: Final[Mapping[str, str | None]] = {
     "get_function_event_invoke_config": None,
     "list_function_event_invoke_configs": "function_event_invoke_configs",
     "delete_function_event_invoke_config": None,
+    "create_schedule": None,
+    "update_schedule": None,
+    "get_schedule": None,
+    "list_schedules": "schedules",
+    "delete_schedule": None,
     "stats": None,
     "bill": None,
 }
@@ -80,7 +85,7 @@ async def call(engine: Engine, uploads: Uploads, name: str, given: list[Any]) ->
         return {"limits": (await _invoked(engine, "stats", arguments))["limits"]}
     if name == "logs":
         return await _logs(engine, arguments)
-    value = as_map(await _invoked(engine, name, _with_code(arguments, uploads)))
+    value = as_map(await _invoked(engine, name, _with_payload(_with_code(arguments, uploads))))
     wrapped = METHODS[name]
     return value if wrapped is None else {wrapped: value if value != {} or wrapped != "reserved" else None}
 
@@ -112,6 +117,16 @@ def _with_code(arguments: dict[str, Any], uploads: Uploads) -> dict[str, Any]:
         if not isinstance(arguments["layers"], list):
             raise InvalidParameterValueException(f"layers is an array, not {_kind(arguments['layers'])}")
         arguments["layers"] = [_code(layer, uploads) for layer in arguments["layers"]]
+    return arguments
+
+
+def _with_payload(arguments: dict[str, Any]) -> dict[str, Any]:
+    """JSON, as bin or str: as `invoke` takes it."""
+    payload = arguments.get("payload")
+    if isinstance(payload, str):
+        arguments["payload"] = payload.encode()
+    elif not isinstance(payload, bytes | None):
+        raise InvalidParameterValueException(f"payload is JSON as bin or str, not {_kind(payload)}")
     return arguments
 
 

@@ -67,8 +67,8 @@ class EventDb:
     def __init__(self, path: Path) -> None:
         """Open or make the file. Raises `DataFolderError` for one that is damaged, newer or in use."""
         self._path = path
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # events may hold secrets
         with self._openable():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # events may hold secrets
             self._connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
             try:
                 self._prepare(self._connection)
@@ -188,7 +188,7 @@ class EventDb:
             raise DataFolderError(f"another program has {self._path} open: close it there") from error
         except (apsw.NotADBError, apsw.CorruptError) as error:
             raise self._damaged(str(error)) from error
-        except apsw.Error as error:
+        except (apsw.Error, OSError) as error:
             raise DataFolderError(
                 f"{self._path} cannot be opened ({error}): see to the disk and to who may read it, or give another "
                 "data_dir"

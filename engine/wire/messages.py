@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgpack
@@ -51,13 +52,21 @@ def invoke_params(
     invocation_type: str,
     client_context: Mapping[str, object] | str | None,
     log_tail: bool,
+    trace_header: str | None,
 ) -> list[Any]:
     """The parameters of `invoke`: options travel only where one is not its default."""
     params: list[Any] = [name, event_bytes(payload)]
-    if qualifier or log_tail or client_context is not None or invocation_type != "RequestResponse":
-        options = given({"qualifier": qualifier, "client_context": client_context})
+    if qualifier or log_tail or client_context is not None or trace_header or invocation_type != "RequestResponse":
+        options = given({"qualifier": qualifier, "client_context": client_context, "trace_header": trace_header})
         params.append({**options, "invocation_type": invocation_type, "log_tail": log_tail})
     return params
+
+
+def own_trace() -> Callable[[], str | None]:
+    """The trace header to pass on where a function calls another, as AWS's SDKs do: recursion is found by it."""
+    if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
+        return lambda: None
+    return lambda: os.environ.get("_X_AMZN_TRACE_ID")
 
 
 def check_size(method: str, size: int) -> None:

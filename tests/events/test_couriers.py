@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 import uvloop
-from aws import ACCOUNT, CREDENTIALS, PATIENCE_S, REGION, Aws, serving
+from aws import ACCOUNT, CREDENTIALS, PATIENCE_S, REGION, Aws
 
 from engine.core.events import couriers, records
 from engine.core.events.couriers import Courier
@@ -43,12 +43,6 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
 }
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[Aws]:
-    with serving() as made:
-        yield made
 
 
 @pytest.fixture(params=LOOPS)

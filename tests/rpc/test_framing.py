@@ -70,6 +70,8 @@ class Harness:
             control=self.control,
             options=lambda packed: (None, "RequestResponse", b"", False),
             receipt=lambda lane, kind: None,  # type: ignore[arg-type, return-value]
+            accept=lambda *_: None,
+            traced=lambda lane, extra, header, kind: extra,
             error_answer=lambda number, error: msgpack.packb([1, number, error_as_map(error), None]),
             refusal=lambda length: ResourceNotFoundException(f"{length} bytes"),
             left=lambda connection: None,

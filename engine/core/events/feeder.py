@@ -16,9 +16,8 @@ from ..._ext.event import Event, EventQueue, Traffic
 from ..._ext.lane import Lane
 from ..._ext.meter import Quota
 from ...clock import Timing
-from ...config import HOPS_MAX
 from ...errors import EngineClosedError, EngineError, LambdaError, ResourceNotFoundException, TooManyRequestsException
-from .lineage import counts_of, header_of, key_of
+from .lineage import counts_of, header_of, is_recursive, key_of
 from .queues import EventQueues
 from .rules import Condition, back_off_s, is_too_old
 
@@ -127,8 +126,8 @@ class Feeder:
             return "EventAgeExceeded"
         header = header_of(event.extra)
         if header is not None:
-            earlier = counts_of(header).get(key_of(self._runner.arn(event.queue.function)), 0)
-            if earlier >= HOPS_MAX:
+            runs = counts_of(header).get(key_of(self._runner.arn(event.queue.function)), 0)
+            if is_recursive(runs):
                 return "RecursiveInvocation"
         return None
 

@@ -11,6 +11,7 @@ import os
 import socket
 import subprocess
 import sys
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -289,6 +290,7 @@ class ProcessKeeper:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        _close_in_children(ours, theirs)
         program = Path(__file__).resolve().parents[2] / "store" / "event_keeper.py"
         arguments = [str(program.parents[2]), str(theirs.fileno()), str(self._database)]
         try:
@@ -306,7 +308,7 @@ class ProcessKeeper:
         finally:
             theirs.close()
         self._socket = ours
-        self._unpacker = msgpack.Unpacker(raw=False, max_buffer_size=0)
+        self._unpacker = msgpack.Unpacker(raw=False, max_buffer_size=0, strict_map_key=False)
 
     def _end(self) -> None:
         """Wait for the process; where it does not end, end it."""
@@ -317,3 +319,15 @@ class ProcessKeeper:
             self._process.kill()
             self._process.wait()
         self._socket.close()
+
+
+def _close_in_children(*ends: socket.socket) -> None:
+    """Have processes that are forked from this one close their copies: a keeper ends once nobody has the other end."""
+    known = [weakref.ref(end) for end in ends]
+
+    def close() -> None:
+        for end in known:
+            if (held := end()) is not None:
+                held.close()
+
+    os.register_at_fork(after_in_child=close)

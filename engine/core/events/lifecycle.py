@@ -8,6 +8,7 @@ function - is written in the commit that removes it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from asyncio import InvalidStateError
@@ -22,6 +23,7 @@ from ...clock import Timing
 from ...config import ASYNC_EVENT_MAX_BYTES, EVENT_QUEUE_BYTES, EVENTS_MAX
 from ...errors import EngineClosedError, EngineError, ServiceException, TooManyRequestsException
 from ...store.event_store import Opening, Step
+from ...store.snapshot import LATEST
 from ...wire.payload import too_large
 from . import lineage, records
 from .couriers import Courier
@@ -33,6 +35,7 @@ from .pen import Pen
 from .queues import WINDOW_EVENTS, WINDOWS_BYTES, EventQueues
 from .records import Response
 from .rules import Again, Condition, Terms, after_error
+from .statistics import queue_statistics
 
 WAITING_BYTES: Final = 268_435_456  # accepted and not written yet
 FREE_BYTES: Final = 262_144  # https://aws.amazon.com/lambda/pricing/: one more request for each 64 KB above
@@ -97,6 +100,7 @@ class EventLifecycle:
         self._soon = soon
         self._watching = False
         self._unwritten: dict[int, Event] = {}
+        self._asked: set[asyncio.Future[dict[int, int]]] = set()
         self.traffic = Traffic(
             scheduler,
             lambda: soon(self._settle),
@@ -135,6 +139,8 @@ class EventLifecycle:
             told = "the engine was closed while this event was written: it may run when its data_dir is opened again"
             self._refuse(event, EngineClosedError(told))
         self._keeper.detach()
+        for asked in list(self._asked):
+            asked.cancel()
 
     def close(self) -> None:
         """Return once all that happened is written."""
@@ -196,6 +202,12 @@ class EventLifecycle:
         if (self.traffic.in_flight > 0) != self._watching:
             self._watching = self.traffic.in_flight > 0
             self._place.watch(self._watching)
+
+    def more_room(self, lane: Lane) -> None:
+        """A lane whose events wait for room has an environment more."""
+        for queue in self.queues.all():
+            if queue.lane is lane:
+                self._feed(queue)
 
     def _renew(self, queue: EventQueue) -> None:
         catalog = self._place.catalog()
@@ -266,7 +278,9 @@ class EventLifecycle:
             response=_response(condition, result),
         )
         if destination_kind(target) == "lambda":
-            header = lineage.header_of(event.extra) or lineage.root_of(uuid_text(event.request_id))
+            header = lineage.header_of(event.extra) or lineage.beginning(
+                uuid_text(event.request_id), self._place.arn(event.queue.function)
+            )
             body: dict[str, Any] = {"function": target, "payload": record, "trace": header}
         else:
             body = records.destination(
@@ -318,6 +332,36 @@ class EventLifecycle:
             queue.undead += 1
         else:
             queue.undelivered += 1
+
+    # --- what happened ------------------------------------------------------------------------------------------------
+
+    async def statistics(self) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+        """By function and qualifier, see `queue_statistics`; and of all together."""
+        queues, now_ms = self.queues.all(), self._timing.wall_ms()
+        oldest = await self._oldest_ms() if self.traffic.events else {}
+        told: dict[str, dict[str, Any]] = {}
+        for queue in queues:
+            by_qualifier = told.setdefault(queue.function, {})
+            by_qualifier[queue.qualifier or LATEST] = queue_statistics(queue, oldest.get(queue.id), now_ms)
+        return told, {
+            "depth": self.traffic.events,
+            "bytes": self.traffic.length,
+            "in_memory_bytes": self.traffic.window_bytes,
+            "destinations_waiting": self.deliveries.waiting,
+        }
+
+    async def _oldest_ms(self) -> dict[int, int]:
+        answer: asyncio.Future[dict[int, int]] = asyncio.get_running_loop().create_future()
+        self._asked.add(answer)
+        answer.add_done_callback(self._asked.discard)
+        self.pen.flush()
+
+        def answered(error: str | None, result: Any) -> None:
+            if not answer.done():
+                answer.set_result({} if error is not None else result)
+
+        self._keeper.ask("oldest_ms", (), answered)
+        return await answer
 
     def forget(self, function: str) -> None:
         """A function was deleted: its events go with it."""

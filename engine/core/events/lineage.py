@@ -20,10 +20,10 @@ VERSION: Final = "1"
 
 
 class Hop(NamedTuple):
-    """A header as a function gets it, and how often that function ran in the chain before."""
+    """A header as a function gets it, and which run of that function in the chain this is."""
 
     header: str
-    earlier: int
+    run: int
 
 
 def arriving(header: str, function_arn: str) -> Hop:
@@ -31,10 +31,10 @@ def arriving(header: str, function_arn: str) -> Hop:
     fields = [field for field in header.split(";") if field and not field.startswith("Lineage=")]
     counts = counts_of(header)
     key = key_of(function_arn)
-    earlier = counts.pop(key, 0) + 1
-    counts[key] = earlier
+    run = counts.pop(key, 0) + 1
+    counts[key] = run
     told = "|".join(f"{each}:{count}" for each, count in list(counts.items())[-FUNCTIONS_MAX:])
-    return Hop(";".join([*fields, f"Lineage={VERSION}:{told}"]), earlier)
+    return Hop(";".join([*fields, f"Lineage={VERSION}:{told}"]), run)
 
 
 def counts_of(header: str) -> dict[str, int]:
@@ -49,9 +49,9 @@ def counts_of(header: str) -> dict[str, int]:
     return found
 
 
-def is_recursive(hop: Hop) -> bool:
-    """Whether it ran so often that it is stopped."""
-    return hop.earlier >= HOPS_MAX
+def is_recursive(run: int) -> bool:
+    """Whether that is so often that it is stopped."""
+    return run > HOPS_MAX
 
 
 def with_header(extra: bytes, header: str) -> bytes:
@@ -70,9 +70,9 @@ def called_on(extra: bytes, header: str, function_arn: str) -> bytes:
     """`extra` for an invocation that waits for its answer. Raises RecursiveInvocationException."""
     checked(header)
     hop = arriving(header, function_arn)
-    if is_recursive(hop):
+    if is_recursive(hop.run):
         raise RecursiveInvocationException(
-            f"{function_arn} was invoked {hop.earlier} times in one chain, by itself or through others: its invocation "
+            f"{function_arn} was invoked {hop.run} times in one chain, by itself or through others: its invocation "
             "is stopped as recursive"
         )
     return with_header(extra, hop.header)
@@ -92,7 +92,8 @@ def key_of(function_arn: str) -> str:
     return blake2b(function_arn.encode(), digest_size=4).hexdigest()
 
 
-def root_of(request_id: str) -> str:
-    """The header that an environment makes for an invocation that came with none."""
+def beginning(request_id: str, function_arn: str) -> str:
+    """The header of a chain that begins with an invocation that came with none: as its environment makes it."""
     digits = request_id.replace("-", "")
-    return f"Root=1-{digits[:8]}-{digits[8:]};Parent={digits[20:]}{digits[8:12]};Sampled=0"
+    root = f"Root=1-{digits[:8]}-{digits[8:]};Parent={digits[20:]}{digits[8:12]};Sampled=0"
+    return arriving(root, function_arn).header

@@ -6,7 +6,8 @@ so that its position is all that a restart has to know.
 
 Missed is a tick whose flexible window was over, and the next one's too, when its turn came: the engine was closed, the
 host slept or its clock was set. Of such a run the latest is made good if it is younger than the schedule's maximum
-event age; the others are counted and dropped. A tick that the caller refuses is offered again until the same holds.
+event age; the others are counted and dropped. A tick that the caller refuses is offered again until the same holds, or
+it was refused more often than the schedule has it tried again; then it is given up, which is counted as missed.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ MINUTE_MS: Final = 60_000
 NEVER: Final = Once(None)
 
 
+class NotYet(EngineError):
+    """No refusal: what was fired before is still being taken. The tick is offered again."""
+
+
 class Keep(Protocol):
     """Where schedules outlive the engine. Neither waits; calls take effect in their order."""
 
@@ -46,16 +51,22 @@ class Keep(Protocol):
 
 
 class Counts(NamedTuple):
-    """Ticks of one schedule since the engine opened."""
+    """Ticks of one schedule since the engine opened. Those given up are missed."""
 
     fired: int
     missed: int
 
 
 class Row:
-    """One schedule. `tick_ms` is the next tick; `turn` names its one valid entry on the heap, 0 is none."""
+    """One schedule. `tick_ms` is the next tick; `turn` names its one valid entry on the heap, 0 is none.
 
-    __slots__ = ("expression", "fired", "missed", "position_ms", "problem", "schedule", "tick_ms", "turn")
+    `refusal`: why that tick was refused the last time, if it was; `refusals`: how often.
+    """
+
+    __slots__ = (
+        *("expression", "fired", "missed", "position_ms", "problem", "refusal", "refusals", "schedule", "tick_ms"),
+        "turn",
+    )
 
     def __init__(self, schedule: Schedule, expression: Expression, position_ms: int, problem: str = "") -> None:
         self.schedule = schedule
@@ -63,7 +74,8 @@ class Row:
         self.position_ms = position_ms
         self.problem = problem
         self.tick_ms: int | None = None
-        self.fired = self.missed = self.turn = 0
+        self.fired = self.missed = self.turn = self.refusals = 0
+        self.refusal: EngineError | None = None
 
     @property
     def window_ms(self) -> int:
@@ -71,8 +83,12 @@ class Row:
 
     @property
     def age_most_ms(self) -> int:
-        age_s = self.schedule.maximum_event_age_s
-        return (SCHEDULE_EVENT_AGE_MAX_S if age_s is None else age_s) * 1000
+        return age_most_ms(self.schedule)
+
+    @property
+    def is_refused_for_good(self) -> bool:
+        most = self.schedule.maximum_retry_attempts
+        return most is not None and self.refusals > most
 
     @property
     def is_over(self) -> bool:
@@ -86,7 +102,8 @@ class Timetable:
 
     fire: take one tick, given its schedule and its time; makes it durable together with the position, which is that
     time. An EngineError refuses it. Never called from within a method here, always from the timer. jitter: how long a
-    tick waits in its flexible window, given the window's length in milliseconds, which it must stay below.
+    tick waits in its flexible window, given the window's length in milliseconds, which it must stay below. given_up: is
+    told of a tick that was refused and is not offered again: its schedule, its time, why, and how often it was refused.
     """
 
     def __init__(
@@ -96,12 +113,14 @@ class Timetable:
         fire: Callable[[Schedule, int], None],
         keep: Keep,
         jitter: Callable[[int], int],
+        given_up: Callable[[Schedule, int, EngineError, int], object] = lambda *_: None,
         sleep_most_s: float = SLEEP_MOST_S,
     ) -> None:
         self._timing = timing
         self._fire = fire
         self._keep = keep
         self._jitter = jitter
+        self._given_up = given_up
         self._sleep_most_ms = int(sleep_most_s * 1000)
         self._rows: dict[str, Row] = {}
         self._heap: list[tuple[int, int, Row]] = []  # when it is due, its turn, whose it is
@@ -172,8 +191,9 @@ class Timetable:
         return {name: Counts(row.fired, row.missed) for name, row in self._rows.items()}
 
     def problems(self) -> dict[str, str]:
-        """Why schedules that were kept cannot tick, by name."""
-        return {name: row.problem for name, row in self._rows.items() if row.problem}
+        """Why schedules that were kept cannot tick, or whose tick is refused, by name."""
+        told = ((name, row.problem or str(row.refusal or "")) for name, row in self._rows.items())
+        return {name: why for name, why in told if why}
 
     def close(self) -> None:
         """No tick from now on."""
@@ -197,6 +217,7 @@ class Timetable:
 
     def _plan(self, row: Row) -> None:
         """Find the next tick and give it its turn."""
+        row.refusal, row.refusals = None, 0
         enabled = row.schedule.state == "ENABLED"
         row.tick_ms = row.expression.next_after_ms(row.position_ms) if enabled else None
         row.turn = 0
@@ -267,19 +288,45 @@ class Timetable:
             return tick_ms
         latest_ms = row.expression.latest_ms(max(tick_ms - 1, oldest_ms), passed_ms)
         row.missed += row.expression.count(tick_ms - 1, passed_ms if latest_ms is None else latest_ms - 1)
+        if latest_ms != tick_ms:
+            self._tell_given_up(row, tick_ms)
         row.tick_ms = latest_ms
         return latest_ms
 
     def _taken(self, row: Row, tick_ms: int, now_ms: int) -> bool:
         try:
             self._fire(row.schedule, tick_ms)
-        except Exception as error:
-            if not self._closed and self._rows.get(row.schedule.name) is row and row.turn == 0:
-                self._push(row, now_ms + REFUSED_AGAIN_MS)
-            if not isinstance(error, EngineError):
-                raise
-            return False
-        return True
+        except NotYet:
+            self._offer_again(row, now_ms)
+        except EngineError as error:
+            row.refusal, row.refusals = error.with_traceback(None), row.refusals + 1
+            if self._is_current(row) and row.is_refused_for_good:
+                row.missed += 1
+                self._tell_given_up(row, tick_ms)
+                self._keep.put(row.schedule, tick_ms)
+                self._settle(row, tick_ms)
+            else:
+                self._offer_again(row, now_ms)
+        except Exception:
+            self._offer_again(row, now_ms)
+            raise
+        else:
+            return True
+        return False
+
+    def _offer_again(self, row: Row, now_ms: int) -> None:
+        if self._is_current(row):
+            self._push(row, now_ms + REFUSED_AGAIN_MS)
+
+    def _is_current(self, row: Row) -> bool:
+        """Whether it is still there and has no other turn: `fire` may have changed that."""
+        return not self._closed and self._rows.get(row.schedule.name) is row and row.turn == 0
+
+    def _tell_given_up(self, row: Row, tick_ms: int) -> None:
+        refusal, refusals = row.refusal, row.refusals
+        row.refusal, row.refusals = None, 0
+        if refusal is not None:
+            self._given_up(row.schedule, tick_ms, refusal, refusals)
 
     def _settle(self, row: Row, position_ms: int) -> None:
         """All up to there is accounted for."""
@@ -296,6 +343,12 @@ class Timetable:
         del self._rows[row.schedule.name]
         row.turn = 0
         self._keep.delete(row.schedule.name)
+
+
+def age_most_ms(schedule: Schedule) -> int:
+    """How old a tick may become before it is taken."""
+    age_s = schedule.maximum_event_age_s
+    return (SCHEDULE_EVENT_AGE_MAX_S if age_s is None else age_s) * 1000
 
 
 def first_position_ms(schedule: Schedule, now_ms: int) -> int:

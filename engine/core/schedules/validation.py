@@ -6,8 +6,7 @@ catalog's question.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import orjson
@@ -15,7 +14,14 @@ import orjson
 from ...config import EVENT_AGE_MIN_S, SCHEDULE_EVENT_AGE_MAX_S, SCHEDULE_RETRY_ATTEMPTS_MAX
 from ...errors import ValidationException
 from ...model import Schedule
-from ...validation import split_function_reference
+from ...validation import (
+    choice_problem,
+    number_problem,
+    refuse,
+    shown,
+    split_function_reference,
+    text_problem,
+)
 from .cron import SEARCH_LAST_MS
 from .grammar import EXPRESSION_MAX, TIMEZONE_MAX, Once, parse_expression
 
@@ -29,7 +35,6 @@ QUEUE_ARN_MAX: Final = 1_600
 STATES: Final = ("ENABLED", "DISABLED")
 ACTIONS: Final = ("NONE", "DELETE")
 START_PAST_MOST_MS: Final = 300_000
-_SHOWN_MAX: Final = 1_024  # characters of a refused value that a message repeats
 
 
 def validate_schedule(schedule: Schedule, now_ms: int) -> None:
@@ -38,7 +43,7 @@ def validate_schedule(schedule: Schedule, now_ms: int) -> None:
     Start and end are held against the time of its making, so that what was once taken can be updated: `now_ms` is that
     time where `created_ms` is 0.
     """
-    _refuse(_problems(schedule))
+    refuse(*_problems(schedule))
     split_function_reference(schedule.function)
     expression = parse_expression(schedule.expression, schedule.timezone)
     if not isinstance(expression, Once):  # for which Scheduler ignores both
@@ -63,29 +68,31 @@ def _check_bounds(schedule: Schedule, made_ms: int) -> None:
 
 
 def _problems(schedule: Schedule) -> Iterator[str | None]:
-    yield _text(schedule.name, "name", NAME_MAX, NAME_PATTERN)
-    yield _text(schedule.expression, "scheduleExpression", EXPRESSION_MAX)
-    yield _text(schedule.timezone, "scheduleExpressionTimezone", TIMEZONE_MAX)
-    yield _text(schedule.description, "description", DESCRIPTION_MAX, least=0)
-    yield _number(schedule.flexible_window_minutes, "flexibleTimeWindow.maximumWindowInMinutes", 0, WINDOW_MAX_MINUTES)
-    yield _one_of(schedule.state, "state", STATES)
-    yield _one_of(schedule.action_after_completion, "actionAfterCompletion", ACTIONS)
+    yield text_problem(schedule.name, "name", NAME_PATTERN, NAME_MAX, least=1)
+    yield text_problem(schedule.expression, "scheduleExpression", None, EXPRESSION_MAX, least=1)
+    yield text_problem(schedule.timezone, "scheduleExpressionTimezone", None, TIMEZONE_MAX, least=1)
+    yield text_problem(schedule.description, "description", None, DESCRIPTION_MAX)
+    yield number_problem(
+        schedule.flexible_window_minutes, "flexibleTimeWindow.maximumWindowInMinutes", 0, WINDOW_MAX_MINUTES
+    )
+    yield choice_problem(schedule.state, "state", STATES)
+    yield choice_problem(schedule.action_after_completion, "actionAfterCompletion", ACTIONS)
     yield _payload(schedule.payload)
     if schedule.start_ms is not None:
-        yield _number(schedule.start_ms, "startDate", 0, SEARCH_LAST_MS)
+        yield number_problem(schedule.start_ms, "startDate", 0, SEARCH_LAST_MS)
     if schedule.end_ms is not None:
-        yield _number(schedule.end_ms, "endDate", 0, SEARCH_LAST_MS)
+        yield number_problem(schedule.end_ms, "endDate", 0, SEARCH_LAST_MS)
     if schedule.dead_letter_arn is not None:
-        yield _text(schedule.dead_letter_arn, "target.deadLetterConfig.arn", QUEUE_ARN_MAX, QUEUE_ARN_PATTERN)
+        yield text_problem(schedule.dead_letter_arn, "target.deadLetterConfig.arn", QUEUE_ARN_PATTERN, QUEUE_ARN_MAX)
     yield from _retry_problems(schedule.maximum_retry_attempts, schedule.maximum_event_age_s)
 
 
 def _retry_problems(attempts: object, age_s: object) -> Iterator[str | None]:
     policy = "target.retryPolicy"
     if attempts is not None:
-        yield _number(attempts, f"{policy}.maximumRetryAttempts", 0, SCHEDULE_RETRY_ATTEMPTS_MAX)
+        yield number_problem(attempts, f"{policy}.maximumRetryAttempts", 0, SCHEDULE_RETRY_ATTEMPTS_MAX)
     if age_s is not None:
-        yield _number(age_s, f"{policy}.maximumEventAgeInSeconds", EVENT_AGE_MIN_S, SCHEDULE_EVENT_AGE_MAX_S)
+        yield number_problem(age_s, f"{policy}.maximumEventAgeInSeconds", EVENT_AGE_MIN_S, SCHEDULE_EVENT_AGE_MAX_S)
 
 
 def _payload(payload: object) -> str | None:
@@ -98,57 +105,5 @@ def _payload(payload: object) -> str | None:
     try:
         orjson.loads(payload)
     except orjson.JSONDecodeError as error:
-        return f"Value '{_shown(payload.decode(errors='replace'))}' at 'target.input' is not JSON: {error}"
+        return f"Value '{shown(payload.decode(errors='replace'))}' at 'target.input' is not JSON: {error}"
     return None
-
-
-def _text(value: object, member: str, most: int, pattern: str | None = None, *, least: int = 1) -> str | None:
-    if not isinstance(value, str):
-        return _type_problem(value, member, str)
-    if pattern is not None and value and not re.fullmatch(pattern, value, re.ASCII):
-        return _violation(value, member, f"Member must satisfy regular expression pattern: {pattern}")
-    if len(value) < least:
-        return _violation(value, member, f"Member must have length greater than or equal to {least}")
-    if len(value) > most:
-        return _violation(value, member, f"Member must have length less than or equal to {most}")
-    return f"Value at '{member}' is not Unicode text: {value!a}" if re.search("[\ud800-\udfff]", value) else None
-
-
-def _number(value: object, member: str, least: int, most: int) -> str | None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        return _type_problem(value, member, int)
-    if value < least:
-        return _violation(value, member, f"Member must have value greater than or equal to {least}")
-    if value > most:
-        return _violation(value, member, f"Member must have value less than or equal to {most}")
-    return None
-
-
-def _one_of(value: object, member: str, words: tuple[str, ...]) -> str | None:
-    if value in words:
-        return None
-    return _violation(value, member, f"Member must satisfy enum value set: [{', '.join(words)}]")
-
-
-def _type_problem(value: object, member: str, wanted: type) -> str:
-    return f"Value '{_shown(value)}' at '{member}' must be {wanted.__name__}, not {type(value).__name__}"
-
-
-def _violation(value: object, member: str, constraint: str) -> str:
-    return f"Value '{_shown(value)}' at '{member}' failed to satisfy constraint: {constraint}"
-
-
-def _shown(value: object) -> str:
-    """The value as a message repeats it: bounded, and printable whatever it is."""
-    try:
-        text = str(value).encode("utf-8", "backslashreplace").decode()
-    except ValueError:  # an int past the interpreter's digit limit
-        text = f"<{type(value).__name__} with too many digits>"
-    return text if len(text) <= _SHOWN_MAX else text[:_SHOWN_MAX] + "…"
-
-
-def _refuse(problems: Iterable[str | None]) -> None:
-    found = [problem for problem in problems if problem is not None]
-    if found:
-        detected = "1 validation error" if len(found) == 1 else f"{len(found)} validation errors"
-        raise ValidationException(f"{detected} detected: {'; '.join(found)}")
