@@ -1,7 +1,8 @@
 """`python -m benchmarks [pools]`: this engine beside process pools; `… peers`: beside servers and runtimes.
 
 `… soak`: the service for minutes at full rate; `… scale`: with a thousand functions; `… cold`: cold starts;
-`… limits`: what limits give and take; `… policies`: keep-alive policies over a day in virtual time.
+`… limits`: what limits give and take; `… policies`: keep-alive policies over a day in virtual time; `… events`: how
+many the service accepts.
 """
 
 from __future__ import annotations
@@ -155,6 +156,23 @@ def limits_command(json_to: str | None, smoke: bool) -> None:
         _write(json_to, json.dumps(as_json(outcome, machine, settings), indent=2))
     show(outcome, machine, _console(json_to))
     _exit(verdicts(outcome), smoke)
+
+
+@main.command(name="events")
+@click.option("--smoke", is_flag=True, help="One short round: shows that everything runs.")
+@click.option("--json", "json_to", metavar="FILE|-", help="Write the whole outcome as JSON; - is for stdout.")
+def events_command(json_to: str | None, smoke: bool) -> None:
+    """Events accepted beside synchronous calls, and the disk's own ceiling. Exits with 1 where a target is missed."""
+    source_tree.prefer_built_engine()
+    from .events import SMOKE, Settings, as_json, measure, show, verdicts
+    from .stamp import stamp
+
+    machine, settings = stamp(), SMOKE if smoke else Settings()
+    measured = measure(settings, _say)
+    if json_to:
+        _write(json_to, json.dumps(as_json(measured, machine, settings), indent=2))
+    show(measured, machine, _console(json_to))
+    _exit(verdicts(measured), smoke)
 
 
 def _break_down(settings: Settings, machine: Stamp, json_to: str | None) -> None:

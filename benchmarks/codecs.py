@@ -81,14 +81,19 @@ class MessagePackRpc:
 
     FIRST_ID: Final = 0x10000  # from here on every encoder writes an id in five bytes, so that it has a fixed place
 
-    def __init__(self, function: str, payload: bytes, echo: object) -> None:
+    def __init__(self, function: str, payload: bytes, echo: object, options: dict[str, str] | None = None) -> None:
         """`echo`: the JSON value that is the right answer."""
         self._echo = echo
         ids = range(self.FIRST_ID, self.FIRST_ID + TABLE)
-        self._table = [msgpack.packb([0, each, "invoke", [function, payload]]) for each in ids] * 2
+        params = [function, payload] if options is None else [function, payload, options]
+        self._table = [msgpack.packb([0, each, "invoke", params]) for each in ids] * 2
 
     def dialogue(self) -> RpcDialogue:
         return RpcDialogue(self._table, self._echo)
+
+    def accepted(self) -> AcceptedDialogue:
+        """For events, which are only accepted."""
+        return AcceptedDialogue(self._table, None)
 
 
 class RpcDialogue(_Said):
@@ -152,6 +157,24 @@ class RpcDialogue(_Said):
         """
         place = number - MessagePackRpc.FIRST_ID
         return (self._given - place + TABLE - 1) // TABLE if 0 <= place < TABLE else 0
+
+
+class AcceptedDialogue(RpcDialogue):
+    """Each answer says that an event was accepted: 202, and nothing of what its function will say."""
+
+    def completed(self, data: bytes) -> int:
+        buffer = self._rest + data if self._rest else data
+        self._reads += 1
+        count, more = divmod(len(buffer), self._size) if self._size else (0, 1)
+        if more or not buffer.endswith(self.END) or not self._reads % FULLY_EVERY:
+            return self._one_by_one(buffer)
+        return self._settle(buffer, count, len(buffer))
+
+    def _success(self, answer: object, message: bytes) -> tuple[int, bytes]:
+        match answer:
+            case [1, int(number), None, {"payload": b"", "status_code": 202, "function_error": None}]:
+                return number, b""
+        raise _wrong("not an event that was accepted", message)
 
 
 class Http:

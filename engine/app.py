@@ -225,6 +225,14 @@ class Engine(ControlPlane, SchedulePlane):
         else:
             self._loop.remove_reader(self._scheduler.fileno())
 
+    async def drain(self, within_s: float) -> bool:
+        """Begin no more events, and wait for those under way; whether all of them ended in that time.
+
+        What else is accepted before the engine closes is run when its `data_dir` is opened again.
+        """
+        self._opened()
+        return await self.events.drain(within_s)
+
     async def close(self) -> None:
         """End every environment. Callers that still wait get EngineClosedError. Idempotent.
 

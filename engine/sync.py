@@ -97,6 +97,10 @@ class Engine:
         finally:
             self._stop_loop()
 
+    def drain(self, within_s: float) -> bool:
+        """Begin no more events, and wait for those under way; see `engine.Engine.drain`."""
+        return self._wait(self._engine.drain(within_s))
+
     def invoke(
         self,
         name: str,

@@ -59,11 +59,12 @@ cdef class Event:
         """Whether it may be one that is not to be run: too old, or with a trace to look at."""
         return PyBytes_GET_SIZE(self.extra) > 0 or now_ms - self.accepted_ms >= self.queue.age_ms
 
-    @property
-    def row(self) -> tuple:
-        """As `event_store.EventRow` has it."""
-        return (self.seq, self.queue.id, self.due_ms, self.attempts, self.accepted_ms, self.request_id, self.extra,
-                self.payload)
+
+def rows_of(list events not None) -> list:
+    """Each as `event_store.EventRow` has it."""
+    cdef Event event
+    return [(event.seq, event.queue.id, event.due_ms, event.attempts, event.accepted_ms, event.request_id, event.extra,
+             event.payload) for event in events]
 
 
 cdef class Traffic:
@@ -83,9 +84,10 @@ cdef class Traffic:
     # --- accepting ----------------------------------------------------------------------------------------------------
 
     def accept(self, EventQueue queue not None, Lane lane not None, bytes payload not None, bytes extra not None,
-               bytes request_id not None, int64_t now_ms, waiting) -> Event:
+               int64_t now_ms, waiting) -> Event:
         """Count a new event. Raises TooManyRequestsException at the bounds."""
         cdef Event event
+        cdef uint8_t request_id[16]
         cdef int64_t size = PyBytes_GET_SIZE(payload) + PyBytes_GET_SIZE(extra)
         if (self.events >= self.events_most or self.length + size > self.bytes_most
                 or queue.events >= self.events_most // 2 or queue.length + size > self.bytes_most // 2):
@@ -94,7 +96,8 @@ cdef class Traffic:
         event = Event.__new__(Event)
         event.seq = self.last
         event.accepted_ms = now_ms
-        event.request_id = request_id
+        self.scheduler.new_id(request_id)
+        event.request_id = <bytes>request_id[:16]
         event.extra = extra
         event.payload = payload
         event.queue = queue

@@ -54,10 +54,10 @@ class Event:
     queue: EventQueue
     lane: Lane
     waiting: Any
-    @property
-    def row(self) -> tuple[int, int, int, int, int, bytes, bytes, bytes]: ...
     def set_result(self, result: object) -> None: ...
     def set_exception(self, error: BaseException) -> None: ...
+
+def rows_of(events: list[Event]) -> list[tuple[int, int, int, int, int, bytes, bytes, bytes]]: ...
 
 class Traffic:
     last: int
@@ -82,7 +82,6 @@ class Traffic:
         lane: Lane,
         payload: bytes,
         extra: bytes,
-        request_id: bytes,
         now_ms: int,
         waiting: object,
     ) -> Event: ...

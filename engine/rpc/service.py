@@ -65,7 +65,8 @@ async def _serve(settings: ServiceSettings, tell: Callable[[str], None]) -> bool
             await stop.wait()
         finally:
             notify("STOPPING=1")
-            drained = await server.close(within_s=settings.drain_s)
+            ended = await asyncio.gather(server.close(within_s=settings.drain_s), engine.drain(settings.drain_s))
+            drained = all(ended)
     return drained
 
 

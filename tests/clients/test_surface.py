@@ -20,7 +20,7 @@ from engine import InvokeResult, errors
 from engine.client import asynchronous, blocking
 
 SEVERAL = 64
-OPENING = {"open", "close", "listening_on", "export_ledger", "blocking_invoke", "doorway"}  # of the host itself
+OPENING = {"open", "close", "listening_on", "export_ledger", "blocking_invoke", "doorway", "drain"}
 
 
 @pytest.fixture

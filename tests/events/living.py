@@ -92,7 +92,7 @@ def _is_quiet(events: EventLifecycle) -> bool:
     for queue in events.queues.all():
         if queue.in_flight or queue.reading or (queue.to_run and queue.pause is None):
             return False
-    under_way = events._unwritten, events.deliveries._in_hand, getattr(events._keeper, "_unanswered", None)
+    under_way = events.pen.unwritten(), events.deliveries._in_hand, getattr(events._keeper, "_unanswered", None)
     return not (any(under_way) or events.deliveries._asking or events.queues._asking or events.pen._due)
 
 

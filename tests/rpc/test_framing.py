@@ -68,7 +68,7 @@ class Harness:
             self.scheduler,
             lane_of=self.lane_of,
             control=self.control,
-            options=lambda packed: (None, "RequestResponse", b"", False),
+            options=lambda packed: (None, "RequestResponse", b"", False, None),
             receipt=lambda lane, kind: None,  # type: ignore[arg-type, return-value]
             accept=lambda *_: None,
             traced=lambda lane, extra, header, kind: extra,

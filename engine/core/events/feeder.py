@@ -60,12 +60,13 @@ class Feeder:
         self.queues: EventQueues
         self._busy: dict[Quota, int] = {}  # how many queues have something in flight under it
         self.closed = False
+        self.resting = False  # what is under way ends, and nothing more begins
 
     def feed(self, queue: EventQueue) -> None:
         """Run as many of its events as there is room for now."""
         if queue.in_flight == 0:
             self._rest(queue)
-        if self.closed or queue.dropped or queue.pause is not None or not queue.window:
+        if self.closed or self.resting or queue.dropped or queue.pause is not None or not queue.window:
             return
         try:
             lane = self._runner.lane(queue.function, queue.reference)

@@ -72,8 +72,6 @@ class Place(Runner, Protocol):
     def charge(self, lane: Lane, size: int) -> None:
         """An event of so many bytes, which are more than come free, was accepted."""
 
-    def new_request_id(self) -> bytes: ...
-
     def watch(self, on: bool) -> None:
         """Whether answers to events are to be drained on the loop."""
 
@@ -99,7 +97,8 @@ class EventLifecycle:
         self._timing = timing
         self._soon = soon
         self._watching = False
-        self._unwritten: dict[int, Event] = {}
+        self._at_rest: asyncio.Event | None = None
+        self._large: set[Event] = set()  # of those that are not written yet
         self._asked: set[asyncio.Future[dict[int, int]]] = set()
         self.traffic = Traffic(
             scheduler,
@@ -127,6 +126,17 @@ class EventLifecycle:
         self.deliveries.begin(opening.parcels)
         self.queues.begin()
 
+    async def drain(self, within_s: float) -> bool:
+        """Begin no more events, and wait for those under way. Whether all of them ended in that time."""
+        self._feeder.resting = True
+        if self.traffic.in_flight:
+            self._at_rest = asyncio.Event()
+            try:
+                await asyncio.wait_for(self._at_rest.wait(), within_s)
+            except TimeoutError:
+                return False
+        return True
+
     def stop(self) -> None:
         """Run no more; what was accepted is kept. Then `close`, which blocks, from any thread."""
         self._feeder.closed = True
@@ -134,8 +144,7 @@ class EventLifecycle:
         self.queues.close()
         self.deliveries.close()
         self.pen.flush()
-        unwritten, self._unwritten = self._unwritten, {}
-        for event in unwritten.values():
+        for event in self.pen.unwritten():
             told = "the engine was closed while this event was written: it may run when its data_dir is opened again"
             self._refuse(event, EngineClosedError(told))
         self._keeper.detach()
@@ -170,26 +179,24 @@ class EventLifecycle:
         if self._keeper.waiting_bytes > WAITING_BYTES:
             raise TooManyRequestsException("Rate Exceeded.", reason="CallerRateLimitExceeded")
         queue = self.queues.queue(reference, qualifier)
-        request_id = self._place.new_request_id()
-        event = self.traffic.accept(queue, lane, payload, extra, request_id, self._timing.wall_ms(), waiting)
-        self._unwritten[event.seq] = event
+        event = self.traffic.accept(queue, lane, payload, extra, self._timing.wall_ms(), waiting)
+        if len(payload) > FREE_BYTES:
+            self._large.add(event)
         self.pen.append(event, steps)
 
     def _accepted(self, events: list[Event], error: str | None) -> None:
-        if not self._unwritten:
-            return  # the engine was closed meanwhile
-        for event in events:
-            del self._unwritten[event.seq]
-            if error is not None:
+        if error is not None:
+            for event in events:
                 self._refuse(event, ServiceException(error))
-            elif len(event.payload) > FREE_BYTES:
-                self._place.charge(event.lane, len(event.payload))
-        if error is None:
-            for queue in self.traffic.written(events):
-                self._feed(queue)
+            return
+        for event in self._large.intersection(events) if self._large else ():
+            self._large.discard(event)
+            self._place.charge(event.lane, len(event.payload))
+        self._feed_all(self.traffic.written(events))
 
     def _refuse(self, event: Event, error: EngineError) -> None:
         self.traffic.dismiss(event)
+        self._large.discard(event)
         try:
             event.waiting.set_exception(error)
         except InvalidStateError:  # whoever called stopped waiting
@@ -202,6 +209,10 @@ class EventLifecycle:
         if (self.traffic.in_flight > 0) != self._watching:
             self._watching = self.traffic.in_flight > 0
             self._place.watch(self._watching)
+
+    def _feed_all(self, queues: list[EventQueue]) -> None:
+        for queue in queues:
+            self._feed(queue)
 
     def more_room(self, lane: Lane) -> None:
         """A lane whose events wait for room has an environment more."""
@@ -231,8 +242,9 @@ class EventLifecycle:
                 self._answered(event, outcome)
             else:
                 self._feeder.not_run(event, outcome)
-        for queue in touched:
-            self._feed(queue)
+        self._feed_all(touched)
+        if self._at_rest is not None and self.traffic.in_flight == 0:
+            self._at_rest.set()
 
     def _answered(self, event: Event, result: InvokeResult) -> None:
         event.attempts += 1

@@ -6,15 +6,17 @@ Steps that could not be written are tried again: what they say has happened. Onl
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from ..._ext.event import Event
+from ..._ext.event import Event, rows_of
 from ...clock import Timer, Timing
 from ...store.event_store import ParcelRow, Step
 from .keeper import STEPS_BYTES, Keeper
 
 AGAIN_S: Final = 1.0
+ROW_BYTES: Final = 64
 LAZY_S: Final = 0.005  # for which a kill may have an event that was done run again
 Written = Callable[[str | None], object]
 Appended = Callable[[list[Event], str | None], object]
@@ -32,6 +34,7 @@ class Pen:
         self._timing = timing
         self._later = later
         self._events: list[Event] = []
+        self._unwritten: deque[list[Event]] = deque()  # in the order of their answers
         self._with_events: list[Step] = []
         self._done: list[int] = []
         self._delays: list[tuple[int, int, int]] = []
@@ -48,7 +51,12 @@ class Pen:
         self._events.append(event)
         if steps:
             self._with_events += steps
-        self._grow(len(event.payload) + len(event.extra) + 64)
+        self._size += len(event.payload) + ROW_BYTES
+        if not self._due:
+            self._due = True
+            self._later(self._turn)
+        if self._size >= STEPS_BYTES:
+            self.flush()
 
     def remove(self, seqs: Sequence[int]) -> None:
         """Events are done."""
@@ -110,7 +118,8 @@ class Pen:
                 lasting.append((name, changed))
                 steps.append((name, changed))
         if self._events:
-            steps += [*self._with_events, ("append", [event.row for event in self._events])]
+            steps += [*self._with_events, ("append", rows_of(self._events))]
+            self._unwritten.append(self._events)
         events, told, size = self._events, self._told, self._size
         if not steps and not told:
             return
@@ -122,11 +131,16 @@ class Pen:
                 log.error("%s; it is tried again", error)
                 self._timing.after(AGAIN_S, lambda: self._again(lasting))
             if events:
+                self._unwritten.popleft()
                 self._on_appended(events, error)
             for call in told:
                 call(error)
 
         self._keeper.write(steps, size, answered)
+
+    def unwritten(self) -> list[Event]:
+        """New events that were not answered yet."""
+        return [*(event for events in self._unwritten for event in events), *self._events]
 
     def _again(self, steps: list[Step]) -> None:
         def answered(error: str | None, _: object) -> None:

@@ -35,7 +35,6 @@ class EnginePlace:
         self._catalog = catalog
         self._ledger = ledger
         self.lane = dispatch.lane
-        self.new_request_id = scheduler.new_request_id
         self.watch = watch
 
     def names(self, reference: str, qualifier: str | None) -> tuple[str, str | None]:

@@ -70,7 +70,8 @@ class EventQueues:
         """Run what was found."""
         for queue in self.all():
             self.fill(queue)
-        self.ask_due()
+        if self.events:
+            self.ask_due()
 
     def all(self) -> list[EventQueue]:
         return list(self._by_id.values())
