@@ -151,7 +151,8 @@ cdef class Traffic:
         cdef Event event = Event.__new__(Event)
         event.queue = queue
         event.traffic = self
-        event.seq, _, event.due_ms, event.attempts, event.accepted_ms, event.request_id, event.extra, event.payload = row
+        (event.seq, _, event.due_ms, event.attempts, event.accepted_ms, event.request_id, event.extra,
+         event.payload) = row
         if event.due_ms > 0:
             self.put_off.add(event.seq)
         if first:
@@ -213,8 +214,8 @@ cdef class Traffic:
     cdef int submit(self, Event event, Lane lane) except -1:
         if not self.scheduler.polling:
             store32(&lane.queue.head_ptr.core_asleep, 1)
-        self.scheduler.submit(lane, PyBytes_AS_STRING(event.payload), PyBytes_GET_SIZE(event.payload), event.extra, event,
-                              False, <const uint8_t*>PyBytes_AS_STRING(event.request_id))
+        self.scheduler.submit(lane, PyBytes_AS_STRING(event.payload), PyBytes_GET_SIZE(event.payload), event.extra,
+                              event, False, <const uint8_t*>PyBytes_AS_STRING(event.request_id))
         event.queue.in_flight += 1
         self.in_flight += 1
         return 0

@@ -273,3 +273,19 @@ def test_what_is_wrong_is_told_by_value(engine: Shell, code: Path, arguments: li
     assert told in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_an_event_is_accepted_and_seen_in_the_table_of_events(engine: Shell, code: Path) -> None:
+    engine("deploy", "by-event", code, "--memory", 1_769)
+    assert json.loads(engine("invoke", "by-event", '"now"', "--type", "Event", "--json").stdout)["status_code"] == 202
+    while True:  # each look is a process of its own; the suite's own time limit ends one that never sees it run
+        told = json.loads(engine("events", "by-event", "--json").stdout)
+        if told["functions"]["by-event"]["$LATEST"]["depth"] == 0:
+            break
+    counts = told["functions"]["by-event"]["$LATEST"]
+    assert (counts["AsyncEventsReceived"], counts["AsyncEventsDropped"]) == (1, 0)
+    assert told["all"]["depth"] == 0
+    heading, row = engine("events", "by-event").stdout.splitlines()
+    assert heading.split()[:3] == ["function", "qualifier", "received"]
+    assert row.split()[:3] == ["by-event", "$LATEST", "1"]
+    assert "now" in engine("logs", "by-event").stdout

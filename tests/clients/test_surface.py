@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import random
+import time
 import zipfile
 from collections.abc import Iterator
 from decimal import Decimal
@@ -12,6 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from doors import ONE_VCPU_MB, PATIENCE_S
 from faces import Face
 
 import engine
@@ -105,6 +107,20 @@ def test_a_throttle_says_its_reason(client: Face, name: str, source: Path) -> No
 def test_the_largest_event_and_answer_go_through(client: Face) -> None:
     event = b'"' + b"x" * (6_291_456 - 2) + b'"'
     assert client.invoke("echo", event).payload == event
+
+
+def test_an_event_is_accepted_and_its_function_has_the_callers_trace(client: Face, name: str, source: Path) -> None:
+    client.create_function(name, code=source, handler="app.handler", memory_mb=ONE_VCPU_MB)
+    trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"
+    accepted = client.invoke(name, {"n": 1}, invocation_type="Event", trace_header=trace)
+    assert (accepted.status_code, accepted.payload) == (202, b"")
+    deadline = time.monotonic() + PATIENCE_S
+    while client.stats(name)["functions"][name]["events"]["$LATEST"]["depth"]:
+        assert time.monotonic() < deadline
+    reports = [line for line in client.logs(name) if line.message.startswith("REPORT")]
+    assert [line.request_id for line in reports] == [accepted.request_id]
+    with pytest.raises(errors.InvalidParameterValueException, match="X-Amzn-Trace-Id"):
+        client.invoke(name, trace_header="\n")
 
 
 def test_what_a_function_reaches_and_how_it_starts_travel_both_ways(client: Face, name: str, source: Path) -> None:

@@ -14,7 +14,7 @@ cdef class EventQueue:
     cdef public int64_t in_flight
     cdef public int64_t tail, left          # see core/events/queues.py
     cdef public int64_t age_ms              # past which an event is not run, by `terms`
-    cdef public bint dropped, keeps_success # its function is no more; a success has to be told to somebody
+    cdef public bint dropped, keeps_success  # its function is no more; a success has to be told to somebody
     cdef public bint reading
     cdef public int failures                # throttles and errors of the system since an invocation began
     cdef public object pause                # the timer that ends it, while the function cannot be run
