@@ -19,6 +19,9 @@ from engine._ext.scheduler cimport Scheduler
 
 from engine.errors import TooManyRequestsException
 
+cdef enum:
+    EVENT_BYTES = 512       # of objects around a payload
+
 
 cdef class EventQueue:
     """The events of `function`, called by `qualifier` ("" where there is none)."""
@@ -54,6 +57,10 @@ cdef class Event:
 
     cdef int64_t size(self):
         return PyBytes_GET_SIZE(self.payload) + PyBytes_GET_SIZE(self.extra)
+
+    cdef int64_t weight(self):
+        """What it takes in memory, about."""
+        return self.size() + EVENT_BYTES
 
     cdef bint is_special(self, int64_t now_ms):
         """Whether it may be one that is not to be run: too old, or with a trace to look at."""
@@ -133,7 +140,7 @@ cdef class Traffic:
                 else:
                     queue.tail = event.seq
                     queue.window.append(event)
-                    self.window_bytes += event.size()
+                    self.window_bytes += event.weight()
             touched[queue.id] = queue
             receipt = InvokeResult.receipt(202, event.request_id, event.lane.version, event.lane.memory_mb)
             waiting, event.waiting = event.waiting, None
@@ -160,12 +167,12 @@ cdef class Traffic:
         else:
             queue.tail = event.seq
             queue.window.append(event)
-            self.window_bytes += event.size()
+            self.window_bytes += event.weight()
         return event
 
     cdef int into_window(self, Event event) except -1:
         event.queue.window.appendleft(event)
-        self.window_bytes += event.size()
+        self.window_bytes += event.weight()
         return 0
 
     def put_back(self, Event event not None) -> None:
@@ -175,7 +182,7 @@ cdef class Traffic:
     def take(self, EventQueue queue not None) -> Event:
         """The next event to run."""
         cdef Event event = queue.window.popleft()
-        self.window_bytes -= event.size()
+        self.window_bytes -= event.weight()
         return event
 
     def dismiss(self, Event event not None) -> None:
@@ -202,7 +209,7 @@ cdef class Traffic:
                 return None
             self.submit(event, lane)
             queue.window.popleft()
-            self.window_bytes -= event.size()
+            self.window_bytes -= event.weight()
             queue.ages.add(<int64_t>max(0, now_ms - event.accepted_ms) * 1000000)
         return None
 

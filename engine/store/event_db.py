@@ -79,6 +79,7 @@ class EventDb:
     def opening(self) -> Opening:
         run = self._connection.execute
         with self._told("read"):
+            run("DELETE FROM events WHERE queue NOT IN (SELECT id FROM queues)")  # it was dropped as they arrived
             last = run(LAST)
             parcels = run("SELECT count(*) FROM parcels").get
             schedules = [(str(name), str(body), int(at)) for name, body, at in run("SELECT * FROM schedules")]

@@ -29,6 +29,10 @@ def a_parcel(number: int, due_ms: int, queue: int = 1, *, attempts: int = 0, bod
     return ParcelRow(number, queue, due_ms, attempts, START_MS + number, body)
 
 
+# An event lies in a queue: one whose queue is gone goes when a store is opened.
+QUEUE: Step = ("queue", 1, "f", "")
+
+
 class ByProcess:
     """See `event_store.EventStore`. `ask` and `wait` are for more than one request at a time."""
 

@@ -14,7 +14,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
-from kept_events import ALL, PATIENCE_S, START_MS, ByProcess, a_parcel, an_event
+from kept_events import ALL, PATIENCE_S, QUEUE, START_MS, ByProcess, a_parcel, an_event
 
 from engine.errors import DataFolderError, ServiceException
 from engine.store import event_db
@@ -292,12 +292,19 @@ def test_opened_again_it_has_all_that_was_written(lasting: Callable[[Path], Even
 
 
 def test_the_highest_number_is_of_what_is_there(lasting: Callable[[Path], EventStore], path: Path) -> None:
-    assert opened(lasting, path, ("send", [a_parcel(40, 1)]), ("append", [an_event(30)])).last == 40
+    assert opened(lasting, path, QUEUE, ("send", [a_parcel(40, 1)]), ("append", [an_event(30)])).last == 40
     assert opened(lasting, path, ("sent", [40])).last == 30
 
 
+def test_events_that_arrived_as_their_queue_was_dropped_are_gone(
+    lasting: Callable[[Path], EventStore], path: Path
+) -> None:
+    opened(lasting, path, QUEUE, ("append", [an_event(1)]), ("drop", 1), ("append", [an_event(2)]))
+    assert opened(lasting, path, QUEUE) == Opening(0, [QueueRow(1, "f", "", 0, 0, 0)], 0, [])
+
+
 def test_a_file_of_events_is_for_its_owner_only(lasting: Callable[[Path], EventStore], path: Path) -> None:
-    opened(lasting, path, ("append", [an_event(1)]))
+    opened(lasting, path, QUEUE, ("append", [an_event(1)]))
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -332,7 +339,7 @@ def changed(path: Path, *statements: str) -> None:
 
 
 def test_a_file_that_is_no_database_is_damaged_and_opens_once_a_copy_is_back(path: Path) -> None:
-    opened(EventDb, path, ("append", [an_event(1)]))
+    opened(EventDb, path, QUEUE, ("append", [an_event(1)]))
     copy = path.read_bytes()
     path.write_bytes(b"not a database " * 100)
     assert refused(path) == (
@@ -349,11 +356,11 @@ def test_a_database_of_another_program_is_left_alone(path: Path) -> None:
     changed(path, "PRAGMA application_id = 7", "INSERT INTO events VALUES (2)")
     assert refused(path) == f"{path} holds no events: move it away, or give another data_dir"
     path.rename(path.with_name("away.db"))  # the way out that it names
-    assert opened(EventDb, path, ("append", [an_event(1)])).last == 1
+    assert opened(EventDb, path, QUEUE, ("append", [an_event(1)])).last == 1
 
 
 def test_a_database_of_a_newer_version_is_left_alone(path: Path) -> None:
-    opened(EventDb, path, ("append", [an_event(1)]))
+    opened(EventDb, path, QUEUE, ("append", [an_event(1)]))
     changed(path, f"PRAGMA user_version = {event_db.SCHEMA_VERSION + 1}")
     told = refused(path)
     assert told.startswith(f"{path} was written by a newer invocation-engine (its schema is 2, this one reads 1): ")
@@ -363,7 +370,7 @@ def test_a_database_of_a_newer_version_is_left_alone(path: Path) -> None:
 
 
 def test_a_damaged_page_is_found_when_it_is_opened(path: Path) -> None:
-    opened(EventDb, path, ("append", [an_event(seq, payload=b"p" * 2_000) for seq in range(1, 100)]))
+    opened(EventDb, path, QUEUE, ("append", [an_event(seq, payload=b"p" * 2_000) for seq in range(1, 100)]))
     whole = path.read_bytes()
     page = 4_096
     assert len(whole) > 20 * page

@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 from doors import BlockingDoor, Gate, watched
-from kept_events import ALL, PATIENCE_S, ByProcess, a_parcel, an_event
+from kept_events import ALL, PATIENCE_S, QUEUE, ByProcess, a_parcel, an_event
 from serving import Service
 
 from engine.errors import ServiceException
@@ -67,7 +67,7 @@ def found_in(path: Path) -> tuple[Opening, list[int]]:
 def steps_of(number: int) -> list[Step]:
     """Of the write of this number: new events and a parcel; and of one that was answered long before, the ends."""
     first, done = number * EACH, (number - 2 * AT_ONCE) * EACH
-    steps: list[Step] = [("append", [an_event(first + more) for more in range(EACH)])]
+    steps: list[Step] = [QUEUE, ("append", [an_event(first + more) for more in range(EACH)])]
     steps.append(("send", [a_parcel(10_000 + number, number)]))
     if done >= 0:
         steps += [("remove", [done]), ("delay", [(done + 1, 1, 5)]), ("sent", [10_000 + done // EACH])]
@@ -130,7 +130,9 @@ def test_killed_before_it_has_answered_anything_it_is_replaced_until_one_lives(k
 
 def test_killed_with_more_on_its_way_than_a_socket_holds_it_gets_all_of_it_again(kept: ByProcess, path: Path) -> None:
     payload = b"p" * 1_000_000
-    asked = [kept.ask("write", [("append", [an_event(seq, payload=payload)])], size=len(payload)) for seq in range(24)]
+    asked = [
+        kept.ask("write", [QUEUE, ("append", [an_event(seq, payload=payload)])], size=len(payload)) for seq in range(24)
+    ]
     assert kept.keeper.waiting_bytes == 24 * len(payload)
     kept.wait(asked[0])
     kill(kept.pid)
@@ -224,14 +226,16 @@ def check_a_full_disk(folder: Path, full: Callable[..., Any]) -> None:
             accepted, payload = EACH, b"p" * 10_000
             with pytest.raises(ServiceException, match=rf"^the event queue at {path} could not be written: "):
                 while accepted < 1_000:
-                    kept.write([("append", [an_event(accepted, payload=payload)])])
+                    kept.write([QUEUE, ("append", [an_event(accepted, payload=payload)])])
                     accepted += 1
             assert accepted > 2 * EACH
-            asked = [kept.ask("write", [("append", [an_event(5_000 + n, payload=b"p" * FULL_BYTES)])]) for n in (1, 2)]
+            asked = [
+                kept.ask("write", [QUEUE, ("append", [an_event(5_000 + n, payload=b"p" * FULL_BYTES)])]) for n in (1, 2)
+            ]
             assert all(error is not None for error, _ in kept.wait(*asked))
             assert [row.seq for row in kept.next_events(1, -1, ALL, ALL)] == list(range(accepted))
             relieve()
-        kept.write([("append", [an_event(8_000)]), ("remove", [0])])
+        kept.write([QUEUE, ("append", [an_event(8_000)]), ("remove", [0])])
     finally:
         kept.close()
     assert found_in(path)[1] == [*range(1, accepted), 8_000]

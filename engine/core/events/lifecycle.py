@@ -192,7 +192,11 @@ class EventLifecycle:
         for event in self._large.intersection(events) if self._large else ():
             self._large.discard(event)
             self._place.charge(event.lane, len(event.payload))
-        self._feed_all(self.traffic.written(events))
+        touched = self.traffic.written(events)
+        for queue in touched:
+            if queue.dropped:  # while these were on their way
+                self.pen.step("drop", queue.id)
+        self._feed_all(touched)
 
     def _refuse(self, event: Event, error: EngineError) -> None:
         self.traffic.dismiss(event)

@@ -20,6 +20,7 @@ WINDOW_EVENTS: Final = 1_024  # of one queue in memory
 WINDOWS_BYTES: Final = 67_108_864  # of all queues
 READ_EVENTS: Final = 256
 READ_BYTES: Final = 8_388_608
+PUT_OFF_MAX: Final = 4_096  # in memory, of those whose time has come
 AGAIN_S: Final = 1.0
 WAIT_MOST_S: Final = 60.0
 REFERENCES_MAX: Final = 65_536
@@ -48,6 +49,7 @@ class EventQueues:
         self._by_id: dict[int, EventQueue] = {}
         self._by_key: dict[tuple[str, str], EventQueue] = {}
         self._by_reference: dict[tuple[str, str | None], EventQueue] = {}
+        self._last_id = 0  # never given twice: events of a queue that was dropped may still be on their way to disk
         self._next_due_ms: int | None = None
         self._asking = self._closed = False
         self._timer: Timer | None = None
@@ -91,7 +93,7 @@ class EventQueues:
             name, given = self._names(reference, qualifier)
             found = self._by_key.get((name, given or ""))
             if found is None:
-                found = self._add(EventQueue(max(self._by_id, default=0) + 1, name, given or ""))
+                found = self._add(EventQueue(self._last_id + 1, name, given or ""))
                 self._pen.step("queue", found.id, found.function, found.qualifier)
             if len(self._by_reference) >= REFERENCES_MAX:
                 self._by_reference.clear()
@@ -99,6 +101,7 @@ class EventQueues:
         return found
 
     def _add(self, queue: EventQueue) -> EventQueue:
+        self._last_id = max(self._last_id, queue.id)
         self._by_id[queue.id] = self._by_key[queue.function, queue.qualifier] = queue
         return queue
 
@@ -161,7 +164,7 @@ class EventQueues:
         """Take in what was put off until now."""
         if self._asking or self._closed:
             return
-        if self._traffic.window_bytes > WINDOWS_BYTES:
+        if self._traffic.window_bytes > WINDOWS_BYTES or len(self._traffic.put_off) > PUT_OFF_MAX:
             self._timing.after(AGAIN_S, self.ask_due)
             return
         self._asking = True

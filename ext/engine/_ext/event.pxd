@@ -36,6 +36,7 @@ cdef class Event:
     cdef public object waiting              # whoever is to be told that it is on disk
 
     cdef int64_t size(self)
+    cdef int64_t weight(self)
     cdef bint is_special(self, int64_t now_ms)
 
 
