@@ -167,6 +167,8 @@ def invoke(
         )
     if as_json:
         print_json(result_as_json(result))
+    elif kind == "Event":
+        click.echo(f"accepted as {result.request_id}", err=True)
     else:
         click.echo(result.payload)
     if result.log_tail and not as_json:
