@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import time
 from collections.abc import Callable
@@ -11,20 +12,22 @@ from statistics import median
 from typing import Any, Final
 
 import msgpack
+import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from engine import Engine
 from engine.store.event_db import EventDb
 
 from . import traffic
 from .codecs import AcceptedDialogue, MessagePackRpc
 from .comparison import Verdict
-from .contenders.engine_settings import FUNCTION
+from .contenders.engine_settings import FUNCTION, HANDLER, MEMORY_MB
 from .contenders.engine_socket import ANSWER_S, EngineSocket
 from .contract import Bound
 from .figures import percentile
 from .report import Stamp, show_stamp, targets_table
-from .work import PAYLOAD
+from .work import CODE, PAYLOAD
 
 IN_FLIGHT: Final = 64
 LEAST_SHARE: Final = 1 / 3  # of the synchronous calls a second, with as many in flight
@@ -48,7 +51,8 @@ class Round:
 
     each_…: `IN_FLIGHT` connections with one call each; without, as many in flight on one connection.
     run_per_s: until all that were accepted had run, from the first request. disk_per_s: transactions that write
-    `IN_FLIGHT` events and remove as many, by SQLite alone in this process, in events a second.
+    `IN_FLIGHT` events and remove as many, by SQLite alone in this process, in events a second. embedded_…: accepted by
+    an engine in this process, with a data folder and without one, which is what durability takes.
     """
 
     each_sync_per_s: float
@@ -61,6 +65,8 @@ class Round:
     alone_p50_us: float
     alone_p99_us: float
     disk_per_s: float
+    embedded_disk_per_s: float
+    embedded_memory_per_s: float
 
 
 @dataclass(slots=True)
@@ -114,6 +120,8 @@ def _round(seconds: float) -> Round:
         alone_p50_us=percentile(alone, 0.50) / 1e3,
         alone_p99_us=percentile(alone, 0.99) / 1e3,
         disk_per_s=_disk(seconds),
+        embedded_disk_per_s=_embedded(seconds, durable=True),
+        embedded_memory_per_s=_embedded(seconds, durable=False),
     )
 
 
@@ -178,6 +186,33 @@ def _disk(seconds: float) -> float:
             store.close()
 
 
+def _embedded(seconds: float, *, durable: bool) -> float:
+    with tempfile.TemporaryDirectory(prefix="engine-bench-") as folder:
+        return uvloop.run(_accepted(seconds, folder if durable else None))
+
+
+async def _accepted(seconds: float, data_dir: str | None) -> float:
+    async with Engine(data_dir) as engine:
+        await engine.create_function(FUNCTION, code=CODE, handler=HANDLER, memory_mb=MEMORY_MB)
+        await engine.invoke(FUNCTION, PAYLOAD)
+        deadline = time.monotonic() + seconds * WARM_UP_SHARE
+        await asyncio.gather(*[_keep_sending(engine, deadline) for _ in range(IN_FLIGHT)])
+        start = time.monotonic()
+        counts = await asyncio.gather(*[_keep_sending(engine, start + seconds) for _ in range(IN_FLIGHT)])
+        rate = sum(counts) / (time.monotonic() - start)
+        while (await engine.stats())["events"]["depth"]:
+            await asyncio.sleep(0.01)
+        return rate
+
+
+async def _keep_sending(engine: Engine, deadline: float) -> int:
+    count = 0
+    while time.monotonic() < deadline:
+        await engine.invoke(FUNCTION, PAYLOAD, invocation_type="Event")
+        count += 1
+    return count
+
+
 def _writes(store: EventDb, last: int, seconds: float) -> int:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -226,6 +261,10 @@ def show(measured: Measured, stamp: Stamp, console: Console) -> None:
     table.add_row(f"SQLite alone, {IN_FLIGHT} written and {IN_FLIGHT} removed a commit", f"{at('disk_per_s'):,.0f} /s")
     share = at("accepted_per_s") / at("disk_per_s")
     table.add_row("  of which are accepted", f"{share:.0%}")
+    disk, memory = at("embedded_disk_per_s"), at("embedded_memory_per_s")
+    table.add_row("embedded engine, 64 callers, with a data folder", f"{disk:,.0f} /s")
+    table.add_row("  without one", f"{memory:,.0f} /s")
+    table.add_row("  lost to durability", f"{1 - disk / memory:.0%}")
     console.print(table)
     console.print(targets_table(verdicts(measured)))
     show_stamp(stamp, console)

@@ -27,6 +27,7 @@ KILLED = signal.SIGKILL  # as a status of waitpid(2)
 END_TIMEOUT_S = 5.0
 REFILL_AGAIN_NS = 1_000_000_000  # after a blank ended in stock: what ends them may not be over
 HOPELESS = "the interpreter that forks environments ends at once, time and again"
+LOST = "the interpreter that forks environments ended before this one was whole"  # which is replaced
 
 
 class Births:
@@ -284,7 +285,8 @@ class Births:
             return
         del self._homes[environment]
         if blank.own_pid < 0 and not blank.failure and blank.pid > 0:
-            blank.failure = f"a blank ended with wait status {blank.status} before it was one"
+            told = f"a blank ended with wait status {blank.status} before it was one"
+            blank.failure = LOST if blank.status is None else told
         if blank.failure and not blank.killed:
             self._on_failed(pool, environment, blank.failure)
         else:

@@ -28,7 +28,7 @@ from ..sandbox.contract import Mechanism
 from ..sandbox.scratch import Scratch
 from ..states import Event, State, step
 from . import outcomes
-from .births import Births, release, widen
+from .births import LOST, Births, release, widen
 from .cpu_demand import INTERVAL_NS
 from .keep_alive.contract import Eviction, KeepAlive
 from .memory import HostMemory
@@ -242,8 +242,11 @@ class Supervisor:
     # --- what became of them ------------------------------------------------------------------------------------------
 
     def _give_up(self, pool: Pool, environment: Environment, error: str) -> None:
-        """An environment could not be started. After `SPAWN_RETRIES` in a row whoever waits for one is told."""
-        pool.retries += 1
+        """An environment could not be started. After `SPAWN_RETRIES` in a row whoever waits for one is told.
+
+        Those that were lost with their zygote are not counted: one that is killed takes many with it.
+        """
+        pool.retries += error != LOST
         if pool.retries > SPAWN_RETRIES:
             pool.retries = 0
             refusal = ServiceException(f"no environment of {pool.lane.name} could be started: {error}")

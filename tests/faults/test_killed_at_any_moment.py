@@ -37,6 +37,7 @@ CALLERS = 64
 KILL_EVERY_S = 0.02
 TOKENS_MAX = 1 << 23
 FAILED = 16
+MANY = 16  # starts at once
 RSS_GROWTH_MAX = 32 << 20  # one function's ledger, its log text and a byte for each answer; not more with time
 
 
@@ -196,16 +197,41 @@ def test_a_zygote_killed_over_and_over_under_load_loses_no_call(hostile: Functio
                 wait_gone()
             killed += 1
             assert door.invoke("hostile", {"n": 2}).status_code == 200
-            until = time.monotonic() + PATIENCE_S
-            while zygote_pid(door) == pid:  # that call may have been told of its end first
-                assert time.monotonic() < until
-                os.sched_yield()
+            wait_replaced(door, pid)
         results = [result for call in running for result in call.result()]
     assert len(results) == 16 * 50
     for result in results:
         assert result.json() == {"n": 1} or result.json()["errorType"] == "Runtime.ExitError"
     assert hostile({"n": 3}).json() == {"n": 3}
     assert hostile.stats()["concurrency"] == 0
+
+
+def wait_replaced(door: Door, pid: int) -> None:
+    """Until this zygote has a successor: whoever called may have been told of its end first."""
+    until = time.monotonic() + PATIENCE_S
+    while zygote_pid(door) == pid:
+        assert time.monotonic() < until
+        os.sched_yield()
+
+
+@pytest.mark.parametrize("kind", DOORS)
+def test_a_zygote_that_is_killed_with_many_starts_under_way_has_nobody_refused(kind: str) -> None:
+    """Each of them is lost with it: that is one failure, not as many in a row."""
+    with DOORS[kind](scaling="lambda") as door, ThreadPoolExecutor(MANY) as threads:
+        for number in range(20):
+            name = f"new-{number}"
+            door.create_function(name, code=CODE, handler="hostile.writes", memory_mb=ONE_VCPU_MB)
+            running = [threads.submit(calls, Function(door, name), 1, {"n": 1}) for _ in range(MANY)]
+            pid = zygote_pid(door)
+            spinning_s = time.monotonic() + number * 0.001  # a moment further on each time
+            while time.monotonic() < spinning_s:
+                os.sched_yield()
+            with watched(pid) as wait_gone:
+                os.kill(pid, signal.SIGKILL)
+                wait_gone()
+            wait_replaced(door, pid)
+            for result in (result for call in running for result in call.result()):
+                assert result.json() == {"n": 1} or result.json()["errorType"] == "Runtime.ExitError"
 
 
 @pytest.mark.parametrize("holds_socket", [False, True], ids=["before-the-order", "after-the-order"])
