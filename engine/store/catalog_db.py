@@ -1,8 +1,5 @@
 """F1: the catalog in a SQLite file: what is written is there after `kill -9` and after a power cut. No rules of Lambda.
 
-Write-ahead log with `synchronous=FULL`: a commit returns once its frames are on disk. `locking_mode=EXCLUSIVE`: the
-data folder has one engine, and without the shared-memory file a full disk is an error, not a signal.
-
 Forking. A host may fork while an engine is open, and its child may end as a whole interpreter, closing everything.
 So the connection never checkpoints by being closed, only by `close`: a child's copy would cut off the log that its
 parent goes on writing. And the lock is held over every fork: no thread is inside SQLite then, whose own locks
@@ -11,11 +8,10 @@ would stay locked in the child.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -23,10 +19,11 @@ from typing import Final
 
 import apsw
 
-from ..errors import DataFolderError, EngineClosedError, ServiceException
+from ..errors import EngineClosedError, ServiceException
 from ..model import Alias, EventInvokeConfig, FunctionConfiguration, ProvisionedRequest
+from .database import DatabaseFile, roll_back
 from .event_invoke import config_arn
-from .markers import SUFFIX, sync_folder
+from .markers import SUFFIX
 from .persistence import Edit, Saved
 from .rows import Reader, alias_text, configuration_text, read_alias
 from .snapshot import FunctionRecord
@@ -69,23 +66,20 @@ class CatalogDb:
         self._path = path
         self._code_root = code_root
         self._lock = threading.RLock()
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # settings may hold secrets
-        with self._readable():
-            self._connection: apsw.Connection | None = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-            try:
-                self._prepare(self._connection)
-            except BaseException:
-                self._connection.close()
-                raise
+        remedy = f"move {path.parent} away and deploy again"
+        self._file = DatabaseFile(path, APPLICATION_ID, SCHEMA_VERSION, "is not an engine's catalog", remedy)
+        connection = self._file.open(BUSY_MS, create=self._create, upgrade=_upgrade)
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        self._connection: apsw.Connection | None = connection
         _hold_over_forks(self)
 
     def load(self) -> Saved:
-        with self._lock, self._readable():
+        with self._lock, self._file.readable():
             connection = self._opened()
             try:
                 return Saved(_functions(connection, Reader(self._code_root)), _next_versions(connection))
             except (KeyError, TypeError, ValueError) as error:
-                raise self._damaged(f"a row says {error!r}") from error
+                raise self._file.damaged(f"a row says {error!r}") from error
 
     def write(self, edit: Edit) -> None:
         with self._lock:
@@ -95,12 +89,12 @@ class CatalogDb:
                 _apply(connection, edit)
                 connection.execute("COMMIT")
             except apsw.Error as error:
-                _roll_back(connection)
+                roll_back(connection)
                 raise ServiceException(
                     f"{edit.name} was not changed, because {self._path} could not be written: {error}"
                 ) from error
             except BaseException:
-                _roll_back(connection)
+                roll_back(connection)
                 raise
 
     def close(self) -> None:
@@ -112,72 +106,23 @@ class CatalogDb:
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
             connection.close()
 
-    def _prepare(self, connection: apsw.Connection) -> None:
-        connection.set_busy_timeout(BUSY_MS)
-        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        connection.pragma("locking_mode", "EXCLUSIVE")
-        connection.pragma("journal_mode", "WAL")
-        connection.pragma("synchronous", "FULL")
-        version = connection.pragma("user_version")
-        if version == 0 and connection.pragma("schema_version") == 0:
-            self._create(connection)
-            return
-        if connection.pragma("application_id") != APPLICATION_ID:
-            raise DataFolderError(f"{self._path} is not an engine's catalog: move it away, or give another data_dir")
-        if version > SCHEMA_VERSION:
-            raise DataFolderError(
-                f"{self._path} was written by a newer invocation-engine (its schema is {version}, this one reads "
-                f"{SCHEMA_VERSION}): upgrade invocation-engine, or give another data_dir"
-            )
-        found = connection.pragma("quick_check", 1)
-        if found != "ok":
-            raise self._damaged(str(found))
-        if version < SCHEMA_VERSION:
-            self._upgrade(connection, version)
-
     def _create(self, connection: apsw.Connection) -> None:
         """Never beside bundles that an earlier catalog refers to: with that one lost, they would be removed too."""
         if any(self._code_root.glob(f"*{SUFFIX}")):
-            raise self._damaged(f"it is empty, while {self._code_root} holds code of deployed functions")
-        connection.execute("BEGIN IMMEDIATE")
+            raise self._file.damaged(f"it is empty, while {self._code_root} holds code of deployed functions")
         connection.execute(_TABLES + _PROVISIONED + _EVENT_INVOKE)
-        connection.pragma("application_id", APPLICATION_ID)
-        connection.pragma("user_version", SCHEMA_VERSION)
-        connection.execute("COMMIT")
-        sync_folder(self._path.parent)
-
-    def _upgrade(self, connection: apsw.Connection, version: int) -> None:
-        """Schema 1 had no provisioned concurrency, and 2 said nothing about events."""
-        connection.execute("BEGIN IMMEDIATE")
-        if version < 2:
-            connection.execute(_PROVISIONED)
-        connection.execute(_EVENT_INVOKE)
-        connection.pragma("user_version", SCHEMA_VERSION)
-        connection.execute("COMMIT")
 
     def _opened(self) -> apsw.Connection:
         if self._connection is None:
             raise EngineClosedError(f"the catalog at {self._path} is closed")
         return self._connection
 
-    def _damaged(self, why: str) -> DataFolderError:
-        return DataFolderError(
-            f"{self._path} is damaged ({why}): put a copy of it back, or move {self._path.parent} away and deploy again"
-        )
 
-    @contextlib.contextmanager
-    def _readable(self) -> Iterator[None]:
-        try:
-            yield
-        except (apsw.BusyError, apsw.LockedError) as error:
-            raise DataFolderError(f"another program has {self._path} open: close it there") from error
-        except (apsw.NotADBError, apsw.CorruptError) as error:
-            raise self._damaged(str(error)) from error
-        except apsw.Error as error:
-            raise DataFolderError(
-                f"{self._path} cannot be opened ({error}): see to the disk and to who may read it, or give another "
-                "data_dir"
-            ) from error
+def _upgrade(connection: apsw.Connection, version: int) -> None:
+    """Schema 1 had no provisioned concurrency, and 2 said nothing about events."""
+    if version < 2:
+        connection.execute(_PROVISIONED)
+    connection.execute(_EVENT_INVOKE)
 
 
 def _functions(connection: apsw.Connection, reader: Reader) -> MappingProxyType[str, FunctionRecord]:
@@ -275,11 +220,6 @@ def _put_event_invoke(
             when, retries, age_s = config.last_modified, config.maximum_retry_attempts, config.maximum_event_age_s
             row = name, qualifier, when, retries, age_s, config.on_success, config.on_failure
             connection.execute("INSERT OR REPLACE INTO event_invoke VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-
-
-def _roll_back(connection: apsw.Connection) -> None:
-    if connection.in_transaction:  # SQLite has rolled some failures back by itself
-        connection.execute("ROLLBACK")
 
 
 def _hold_over_forks(database: CatalogDb) -> None:

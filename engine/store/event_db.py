@@ -6,7 +6,6 @@ costs little more than that of one. Used by one thread of one process (see `even
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +13,15 @@ from typing import Any, Final
 
 import apsw
 
-from ..errors import DataFolderError, ServiceException
+from ..errors import ServiceException
+from .database import DatabaseFile, roll_back
 from .event_store import Due, EventRow, Opening, ParcelRow, QueueRow, Step
 
 SCHEMA_VERSION: Final = 1
 APPLICATION_ID: Final = 0x494E5645  # "INVE"
 BUSY_MS: Final = 10_000  # for the keeper of a killed engine, which ends once its last commit is done
 CHECKPOINT_PAGES: Final = 512  # a log that is written over is synced twice as fast as one that grows
+REMEDY: Final = "move it away, and with it the events that were accepted and not run"
 TABLES: Final = """
 CREATE TABLE queues(id INTEGER PRIMARY KEY, function TEXT NOT NULL, qualifier TEXT NOT NULL) STRICT;
 CREATE TABLE events(
@@ -42,6 +43,14 @@ FROM queues LEFT JOIN events ON queue = id GROUP BY id
 """
 LAST: Final = """
 SELECT max(number) FROM (SELECT 0 number UNION SELECT max(seq) FROM events UNION SELECT max(id) FROM parcels)
+"""
+# From queue to queue by the index: what is looked at are queues, not events, of which there may be a million.
+OLDEST: Final = """
+WITH RECURSIVE busy(id) AS (
+    SELECT min(queue) FROM events
+    UNION ALL SELECT (SELECT min(queue) FROM events WHERE queue > id) FROM busy WHERE id IS NOT NULL
+)
+SELECT id, (SELECT accepted_ms FROM events WHERE queue = id ORDER BY seq LIMIT 1) FROM busy WHERE id IS NOT NULL
 """
 STATEMENTS: Final = {
     "append": "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -67,14 +76,9 @@ class EventDb:
     def __init__(self, path: Path) -> None:
         """Open or make the file. Raises `DataFolderError` for one that is damaged, newer or in use."""
         self._path = path
-        with self._openable():
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # events may hold secrets
-            self._connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-            try:
-                self._prepare(self._connection)
-            except BaseException:
-                self._connection.close()
-                raise
+        file = DatabaseFile(path, APPLICATION_ID, SCHEMA_VERSION, "holds no events", REMEDY)
+        self._connection = file.open(BUSY_MS, create=_create, upgrade=_upgrade)
+        self._connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
 
     def opening(self) -> Opening:
         run = self._connection.execute
@@ -93,8 +97,7 @@ class EventDb:
                     self._step(name, arguments)
                 self._connection.execute("COMMIT")
             except BaseException:
-                if self._connection.in_transaction:  # SQLite has rolled some failures back by itself
-                    self._connection.execute("ROLLBACK")
+                roll_back(self._connection)
                 raise
 
     def next_events(self, queue: int, after: int, most: int, most_bytes: int) -> list[EventRow]:
@@ -121,9 +124,8 @@ class EventDb:
             return Due(rows, run(f"SELECT min(due_ms) FROM parcels WHERE id NOT IN ({taken})").get)
 
     def oldest_ms(self) -> dict[int, int]:
-        first = "SELECT queue, accepted_ms FROM events WHERE seq IN (SELECT min(seq) FROM events GROUP BY queue)"
         with self._told("read"):
-            return {int(queue): int(at) for queue, at in self._connection.execute(first)}
+            return {int(queue): int(at) for queue, at in self._connection.execute(OLDEST)}
 
     def close(self) -> None:
         self._connection.close()
@@ -150,57 +152,20 @@ class EventDb:
                     break
         return rows
 
-    def _prepare(self, connection: apsw.Connection) -> None:
-        connection.set_busy_timeout(BUSY_MS)
-        connection.pragma("locking_mode", "EXCLUSIVE")
-        connection.pragma("journal_mode", "WAL")
-        connection.pragma("synchronous", "FULL")
-        connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-        version = connection.pragma("user_version")
-        if version == 0 and connection.pragma("schema_version") == 0:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(TABLES)
-            connection.pragma("application_id", APPLICATION_ID)
-            connection.pragma("user_version", SCHEMA_VERSION)
-            connection.execute("COMMIT")
-            return
-        if connection.pragma("application_id") != APPLICATION_ID:
-            raise DataFolderError(f"{self._path} holds no events: move it away, or give another data_dir")
-        if version > SCHEMA_VERSION:
-            raise DataFolderError(
-                f"{self._path} was written by a newer invocation-engine (its schema is {version}, this one reads "
-                f"{SCHEMA_VERSION}): upgrade invocation-engine, or give another data_dir"
-            )
-        found = connection.pragma("quick_check", 1)
-        if found != "ok":
-            raise self._damaged(str(found))
-
-    def _damaged(self, why: str) -> DataFolderError:
-        return DataFolderError(
-            f"{self._path} is damaged ({why}): put a copy of it back, or move it away, and with it the events that "
-            "were accepted and not run"
-        )
-
-    @contextmanager
-    def _openable(self) -> Iterator[None]:
-        try:
-            yield
-        except (apsw.BusyError, apsw.LockedError) as error:
-            raise DataFolderError(f"another program has {self._path} open: close it there") from error
-        except (apsw.NotADBError, apsw.CorruptError) as error:
-            raise self._damaged(str(error)) from error
-        except (apsw.Error, OSError) as error:
-            raise DataFolderError(
-                f"{self._path} cannot be opened ({error}): see to the disk and to who may read it, or give another "
-                "data_dir"
-            ) from error
-
     @contextmanager
     def _told(self, done: str) -> Iterator[None]:
         try:
             yield
         except apsw.Error as error:
             raise ServiceException(f"the event queue at {self._path} could not be {done}: {error}") from error
+
+
+def _create(connection: apsw.Connection) -> None:
+    connection.execute(TABLES)
+
+
+def _upgrade(connection: apsw.Connection, version: int) -> None:
+    raise AssertionError(f"there was no schema {version} of events before {SCHEMA_VERSION}")
 
 
 def _list(numbers: Sequence[int]) -> str:
