@@ -370,7 +370,7 @@ class Engine(ControlPlane, SchedulePlane):
         control = self._opened()
         function = None if name is None else control.catalog.resolve(name).function_name
         told = control.stats(name)
-        events, told["events"] = await self.events.statistics()
+        events, told["events"] = await self.events.statistics(function)
         for each, by_version in told["functions"].items():
             by_version["events"] = events.get(each, {})
         return {**told, "schedules": self.schedules.statistics(function)}

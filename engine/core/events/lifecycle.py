@@ -57,6 +57,19 @@ class Waiting(Protocol):
     def set_exception(self, error: BaseException) -> object: ...
 
 
+class Told:
+    """Waits for an event to be accepted: `done` is told None, or what refused it."""
+
+    def __init__(self, done: Callable[[BaseException | None], object]) -> None:
+        self._done = done
+
+    def set_result(self, _: InvokeResult) -> None:
+        self._done(None)
+
+    def set_exception(self, error: BaseException) -> None:
+        self._done(error)
+
+
 class Place(Runner, Protocol):
     """The engine around events."""
 
@@ -328,15 +341,19 @@ class EventLifecycle:
     def _invoke_with_record(self, body: dict[str, Any], done: Callable[[str | None], None]) -> None:
         """A destination that is a function here gets the record as an event of its own."""
         target = body["function"]
+
+        def told(error: BaseException | None) -> None:
+            done(None if error is None else f"{target}: {error}")
+
         try:
             lane = self._place.lane(target)
             name, _ = self._place.names(target, None)
             hop = lineage.arriving(body["trace"], self._place.arn(name))
             extra = lineage.with_header(b"", hop.header)
-            self.accept(lane, target, None, body["payload"], extra, _Told(done, target))
+            self.accept(lane, target, None, body["payload"], extra, Told(told))
         except (EngineError, OSError) as error:
-            told = f"{target}: {error}"
-            self._soon(lambda: done(told))
+            refused = error
+            self._soon(lambda: told(refused))
 
     def _count_delivery(self, number: int, is_dead_letter: bool, delivered: bool) -> None:
         queue = self.queues.by_id(number)
@@ -351,10 +368,11 @@ class EventLifecycle:
 
     # --- what happened ------------------------------------------------------------------------------------------------
 
-    async def statistics(self) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
-        """By function and qualifier, see `queue_statistics`; and of all together."""
-        queues, now_ms = self.queues.all(), self._timing.wall_ms()
-        oldest = await self._oldest_ms() if self.traffic.events else {}
+    async def statistics(self, function: str | None) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+        """By function, or of one, and by qualifier: see `queue_statistics`. And of all together."""
+        now_ms = self._timing.wall_ms()
+        queues = [queue for queue in self.queues.all() if function in (None, queue.function)]
+        oldest = await self._oldest_ms() if any(queue.events for queue in queues) else {}
         told: dict[str, dict[str, Any]] = {}
         for queue in queues:
             by_qualifier = told.setdefault(queue.function, {})
@@ -389,20 +407,6 @@ class EventLifecycle:
         lost = self.queues.drop(queue)
         if lost:
             log.warning("%d events are dropped: %s", lost, why)
-
-
-class _Told:
-    """Waits for a record to be accepted as an event."""
-
-    def __init__(self, done: Callable[[str | None], None], target: str) -> None:
-        self._done = done
-        self._target = target
-
-    def set_result(self, _: InvokeResult) -> None:
-        self._done(None)
-
-    def set_exception(self, error: BaseException) -> None:
-        self._done(f"{self._target}: {error}")
 
 
 def _response(condition: Condition, result: InvokeResult | None) -> Response | None:

@@ -15,12 +15,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ..._ext.lane import Lane
-from ..._ext.result import InvokeResult
 from ...clock import Timer, Timing
 from ...errors import EngineError, LambdaError
 from ...model import Schedule
 from ...store.snapshot import Snapshot
-from ..events.lifecycle import EventLifecycle
+from ..events.lifecycle import EventLifecycle, Told
 from ..events.parcels import Attribute, Parcel
 from ..events.records import attribute_text
 from .event import schedule_arn, scheduled_event
@@ -46,19 +45,6 @@ class Tick:
         self.forgotten = False
         self.failures = 0
         self.timer: Timer | None = None
-
-
-class _Waiting:
-    """Waits for one event to be accepted."""
-
-    def __init__(self, done: Callable[[BaseException | None], None]) -> None:
-        self._done = done
-
-    def set_result(self, _: InvokeResult) -> None:
-        self._done(None)
-
-    def set_exception(self, error: BaseException) -> None:
-        self._done(error)
 
 
 class Ticks:
@@ -122,7 +108,7 @@ class Ticks:
         lane = self._lane(schedule.function)
         tick.payload = tick.payload or self._event(schedule, tick.scheduled_ms, str(uuid.uuid4()))
         steps = [("position", schedule.name, tick.scheduled_ms)]
-        waiting = _Waiting(lambda error: self._done(tick, error))
+        waiting = Told(lambda error: self._done(tick, error))
         self._events.accept(lane, schedule.function, None, tick.payload, b"", waiting, steps)
 
     def _event(self, schedule: Schedule, scheduled_ms: int, event_id: str) -> bytes:
