@@ -25,11 +25,7 @@ from .core.scaling import Scaling
 from .core.schedule_plane import SchedulePlane
 from .core.schedules.registry import Schedules
 from .core.supervisor import Supervisor
-from .model import (
-    LogEvent,
-    LogPage,
-    Network,
-)
+from .model import LogEvent, LogPage, Network
 from .records import statistics
 from .records.export import Format, Target
 from .records.rollups import By

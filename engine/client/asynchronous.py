@@ -13,6 +13,7 @@ from .. import config, errors
 from .._ext.result import InvokeResult
 from ..model import (
     Alias,
+    Code,
     EventInvokeConfig,
     FunctionConfiguration,
     LogEvent,
@@ -24,7 +25,6 @@ from ..records.statistics import BillTable
 from ..store.build import Progress
 from ..wire.messages import given, invoke_params, own_trace
 from . import answers, bundles
-from .bundles import Code
 from .link import Link
 from .opening import BACK_OFF_S, CONNECT_TIMEOUT_S, ClientStatistics, InvocationType, Tls, destination
 from .schedules import AsynchronousSchedules

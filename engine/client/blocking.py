@@ -14,6 +14,7 @@ from .. import config, errors
 from .._ext.result import InvokeResult
 from ..model import (
     Alias,
+    Code,
     EventInvokeConfig,
     FunctionConfiguration,
     LogEvent,
@@ -26,7 +27,6 @@ from ..store.build import Progress
 from ..wire.messages import given, invoke_params, own_trace
 from ..wire.values import error_from_map
 from . import answers, bundles
-from .bundles import Code
 from .opening import BACK_OFF_S, CONNECT_TIMEOUT_S, ClientStatistics, InvocationType, Tls, destination
 from .schedules import BlockingSchedules
 from .shared import SharedLink

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
 
 from ..errors import CodeStorageExceededException
+from ..model import Code
 from ..store.build import Builder, Progress
 from ..store.source import bundle
 from ..wire.messages import INLINE_CODE_BYTES, UPLOAD_PART_BYTES
 
-Code: TypeAlias = "str | os.PathLike[str] | bytes"
 CODE_MAX_BYTES = 262_144_000  # a zip cannot be larger than what it may unpack to
 
 
