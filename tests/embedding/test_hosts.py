@@ -289,7 +289,7 @@ def test_importing_the_engine_adds_few_modules() -> None:
     code = "import sys; before = set(sys.modules); import engine; print(*sorted(set(sys.modules) - before))"
     where = Path(engine.__file__ or "").parent.parent
     added = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-P", "-c", code],
         capture_output=True,
         text=True,
         check=True,

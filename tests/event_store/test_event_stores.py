@@ -386,7 +386,7 @@ def test_a_file_that_another_process_holds_is_refused_and_opens_once_it_is_let_g
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_db, "BUSY_MS", 50)  # nobody lets go meanwhile
-    argv = [sys.executable, "-c", HOLDS, str(path)]
+    argv = [sys.executable, "-P", "-c", HOLDS, str(path)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None and holder.stdin is not None
         assert holder.stdout.readline() == "open\n"
