@@ -21,6 +21,7 @@ from .core.events.lifecycle import EventLifecycle, Waiting
 from .core.events.place import EnginePlace, keeper_of
 from .core.keep_alive.choose import eviction_order, keep_alive_policy
 from .core.memory import HostMemory
+from .core.resource_plane import ResourcePlane
 from .core.scaling import Scaling
 from .core.schedule_plane import SchedulePlane
 from .core.schedules.registry import Schedules
@@ -54,7 +55,7 @@ class Doorway(NamedTuple):
     traced: Callable[[Lane, bytes, str, str], bytes]
 
 
-class Engine(ControlPlane, SchedulePlane):
+class Engine(ControlPlane, SchedulePlane, ResourcePlane):
     """AWS Lambda on this host, for programs that run an event loop (asyncio or uvloop).
 
         async with Engine() as engine:

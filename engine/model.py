@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from . import config
 
@@ -163,6 +163,22 @@ class Schedule:
     action_after_completion: Literal["NONE", "DELETE"] = "NONE"
     description: str = ""
     created_ms: int = 0
+    last_modified_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A document that the engine keeps for its doors: a policy, tags, and the like.
+
+    `kind` and `key` name it. `document` is JSON, the reader's own copy. It goes with `function` (a bare name), if that
+    is given. `revision_id` is new with each writing.
+    """
+
+    kind: str
+    key: str
+    document: Mapping[str, Any]
+    function: str | None = None
+    revision_id: str = ""
     last_modified_ms: int = 0
 
 

@@ -25,6 +25,7 @@ from .model import (
     LogEvent,
     LogPage,
     ProvisionedConcurrencyConfig,
+    Resource,
     Schedule,
 )
 from .records.export import Format, Target
@@ -360,6 +361,33 @@ class Engine:
     def delete_schedule(self, name: str) -> None:
         """What it has invoked already runs on."""
         self._wait(self._engine.delete_schedule(name))
+
+    def put_resource(
+        self,
+        kind: str,
+        key: str,
+        document: Mapping[str, Any],
+        *,
+        function: str | None = None,
+        revision_id: str | None = None,
+        create: bool = False,
+    ) -> Resource:
+        """Keep a document; see `engine.Engine.put_resource`."""
+        return self._wait(
+            self._engine.put_resource(kind, key, document, function=function, revision_id=revision_id, create=create)
+        )
+
+    def get_resource(self, kind: str, key: str) -> Resource:
+        """Raises ResourceNotFoundException."""
+        return self._wait(self._engine.get_resource(kind, key))
+
+    def list_resources(self, kind: str, *, function: str | None = None) -> list[Resource]:
+        """All of a kind by key; only a function's if one is named."""
+        return self._wait(self._engine.list_resources(kind, function=function))
+
+    def delete_resource(self, kind: str, key: str, *, revision_id: str | None = None) -> None:
+        """Raises ResourceNotFoundException, PreconditionFailedException."""
+        self._wait(self._engine.delete_resource(kind, key, revision_id=revision_id))
 
     def logs(
         self, name: str, *, qualifier: str | None = None, request_id: str | None = None, limit: int | None = None

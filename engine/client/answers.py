@@ -14,6 +14,7 @@ from ..model import (
     LogEvent,
     LogPage,
     ProvisionedConcurrencyConfig,
+    Resource,
     Schedule,
 )
 from ..records.statistics import BillTable
@@ -81,6 +82,14 @@ def schedule(told: Answer) -> Schedule:
 
 def schedules(told: Answer) -> list[Schedule]:
     return [schedule(each) for each in told["schedules"]]
+
+
+def resource(told: Answer) -> Resource:
+    return from_map(Resource, told)
+
+
+def resources(told: Answer) -> list[Resource]:
+    return [resource(each) for each in told["resources"]]
 
 
 def log_page(told: Answer) -> LogPage:

@@ -27,12 +27,13 @@ from ..wire.messages import given, invoke_params, own_trace
 from . import answers, bundles
 from .link import Link
 from .opening import BACK_OFF_S, CONNECT_TIMEOUT_S, ClientStatistics, InvocationType, Tls, destination
+from .resources import AsynchronousResources
 from .schedules import AsynchronousSchedules
 
 T = TypeVar("T")
 
 
-class Client(AsynchronousSchedules):
+class Client(AsynchronousSchedules, AsynchronousResources):
     """An engine at the other end of a socket. Made by `connect`.
 
     Any number of calls may be under way at once on its one connection; answers come in any order. When the connection

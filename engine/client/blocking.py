@@ -28,13 +28,14 @@ from ..wire.messages import given, invoke_params, own_trace
 from ..wire.values import error_from_map
 from . import answers, bundles
 from .opening import BACK_OFF_S, CONNECT_TIMEOUT_S, ClientStatistics, InvocationType, Tls, destination
+from .resources import BlockingResources
 from .schedules import BlockingSchedules
 from .shared import SharedLink
 
 T = TypeVar("T")
 
 
-class Client(BlockingSchedules):
+class Client(BlockingSchedules, BlockingResources):
     """An engine at the other end of a socket. Made by `connect`.
 
     Any number of threads may call at once; their calls share one connection and answers come in any order. There is no

@@ -49,6 +49,10 @@ METHODS: Final[Mapping[str, str | None]] = {
     "get_schedule": None,
     "list_schedules": "schedules",
     "delete_schedule": None,
+    "put_resource": None,
+    "get_resource": None,
+    "list_resources": "resources",
+    "delete_resource": None,
     "stats": None,
     "bill": None,
 }

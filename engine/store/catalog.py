@@ -1,4 +1,5 @@
-"""F1: the functions, versions and aliases there are. Keeping them is `persistence`'s, looking things up `snapshot`'s.
+"""F1: the functions, versions and aliases there are. Keeping them is `persistence`'s, looking things up `snapshot`'s,
+documents beside them `resources`'.
 
 One lock for writers. Each change makes a new immutable `Snapshot` and puts it in place with one assignment; readers
 take whatever snapshot is there and never wait.
@@ -43,6 +44,7 @@ from ..validation import (
 from . import event_invoke, provisioning
 from .event_invoke import EventInvokeSettings
 from .persistence import Edit, Persistence
+from .resources import ResourceShelf, without_function
 from .snapshot import LATEST, FunctionRecord, Snapshot
 
 CONFIGURATIONS_MAX: Final = 100_000  # functions and published versions together
@@ -87,7 +89,7 @@ class Change:
     dropped: tuple[StoredCode, ...] = ()
 
 
-class Catalog:
+class Catalog(ResourceShelf):
     """All functions of one engine.
 
     `retain` is called for each bundle in `Change.acquired`, before the change is visible, and `release` for each again
@@ -117,8 +119,9 @@ class Catalog:
         self._snapshot = Snapshot(region, account_id)
         self._next_versions: dict[str, int] = {}
         if persistence is not None:
-            functions, self._next_versions = persistence.load()
-            self._snapshot = Snapshot(region, account_id, functions)
+            saved = persistence.load()
+            self._next_versions = saved.next_versions
+            self._snapshot = Snapshot(region, account_id, saved.functions, saved.resources)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -457,9 +460,11 @@ class Catalog:
 
     def _put(self, name: str, record: FunctionRecord | None, change: Change) -> Change:
         """Make the change visible: with its references counted, and retained and on disk first."""
-        functions = dict(self._snapshot.functions)
+        functions, resources = dict(self._snapshot.functions), self._snapshot.resources
         before = functions.pop(name, None)
-        if record is not None:
+        if record is None:
+            resources = without_function(resources, name)
+        else:
             functions[name] = record
         self._check_room(change)
         change = _counted(change)
@@ -469,18 +474,15 @@ class Catalog:
                     self._retain(code)
                 if self._release is not None:
                     undone.callback(self._release, code)
-            self._persist(name, before, record)
+            snapshot = self._snapshot.with_functions(MappingProxyType(functions), resources)
+            self._write(self._edit(name, before, record), snapshot)
             undone.pop_all()
-        self._snapshot = Snapshot(self._snapshot.region, self._snapshot.account_id, MappingProxyType(functions))
         return change
 
-    def _persist(self, name: str, before: FunctionRecord | None, after: FunctionRecord | None) -> None:
-        if self._persistence is None:
-            return
+    def _edit(self, name: str, before: FunctionRecord | None, after: FunctionRecord | None) -> Edit:
         if after is not None or before is None or before.next_version == 1:
-            self._persistence.write(Edit(name, before, after))
-        else:
-            self._persistence.write(Edit(name, before, after, before.next_version, self._forgotten(name)))
+            return Edit(name, before, after)
+        return Edit(name, before, after, before.next_version, self._forgotten(name))
 
     def _check_room(self, change: Change) -> None:
         if change.new is None or change.retired:

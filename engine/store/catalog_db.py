@@ -24,11 +24,11 @@ from ..model import Alias, EventInvokeConfig, FunctionConfiguration, Provisioned
 from .database import DatabaseFile, roll_back
 from .event_invoke import config_arn
 from .markers import SUFFIX
-from .persistence import Edit, Saved
+from .persistence import AnyEdit, Edit, ResourceEdit, Saved
 from .rows import Reader, alias_text, configuration_text, read_alias
-from .snapshot import FunctionRecord
+from .snapshot import FunctionRecord, ResourceRecord, Resources
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 APPLICATION_ID: Final = 0x494E564F  # "INVO", so that another program's file is not taken for ours
 BUSY_MS: Final = 1_000  # for somebody who looks into the file from outside
 
@@ -42,6 +42,13 @@ CREATE TABLE event_invoke(
     name TEXT, qualifier TEXT, modified TEXT NOT NULL, retry_attempts INTEGER, age_s INTEGER, on_success TEXT,
     on_failure TEXT, PRIMARY KEY (name, qualifier)
 ) STRICT;
+"""
+_RESOURCES: Final = """
+CREATE TABLE resources(
+    kind TEXT, key TEXT, document TEXT NOT NULL, function TEXT, revision TEXT NOT NULL, modified_ms INTEGER NOT NULL,
+    PRIMARY KEY (kind, key)
+) STRICT;
+CREATE INDEX resources_of_functions ON resources(function);
 """
 _TABLES: Final = """
 CREATE TABLE functions(
@@ -77,11 +84,12 @@ class CatalogDb:
         with self._lock, self._file.readable():
             connection = self._opened()
             try:
-                return Saved(_functions(connection, Reader(self._code_root)), _next_versions(connection))
+                functions = _functions(connection, Reader(self._code_root))
+                return Saved(functions, _next_versions(connection), _resources(connection))
             except (KeyError, TypeError, ValueError) as error:
                 raise self._file.damaged(f"a row says {error!r}") from error
 
-    def write(self, edit: Edit) -> None:
+    def write(self, edit: AnyEdit) -> None:
         with self._lock:
             connection = self._opened()
             try:
@@ -110,7 +118,7 @@ class CatalogDb:
         """Never beside bundles that an earlier catalog refers to: with that one lost, they would be removed too."""
         if any(self._code_root.glob(f"*{SUFFIX}")):
             raise self._file.damaged(f"it is empty, while {self._code_root} holds code of deployed functions")
-        connection.execute(_TABLES + _PROVISIONED + _EVENT_INVOKE)
+        connection.execute(_TABLES + _PROVISIONED + _EVENT_INVOKE + _RESOURCES)
 
     def _opened(self) -> apsw.Connection:
         if self._connection is None:
@@ -119,10 +127,12 @@ class CatalogDb:
 
 
 def _upgrade(connection: apsw.Connection, version: int) -> None:
-    """Schema 1 had no provisioned concurrency, and 2 said nothing about events."""
+    """Schema 1 had no provisioned concurrency, 2 said nothing about events, and 3 kept no resources."""
     if version < 2:
         connection.execute(_PROVISIONED)
-    connection.execute(_EVENT_INVOKE)
+    if version < 3:
+        connection.execute(_EVENT_INVOKE)
+    connection.execute(_RESOURCES)
 
 
 def _functions(connection: apsw.Connection, reader: Reader) -> MappingProxyType[str, FunctionRecord]:
@@ -167,8 +177,33 @@ def _next_versions(connection: apsw.Connection) -> dict[str, int]:
     return {str(name): int(next_version) for name, next_version in rows}
 
 
-def _apply(connection: apsw.Connection, edit: Edit) -> None:
+def _resources(connection: apsw.Connection) -> Resources:
+    kinds: dict[str, dict[str, ResourceRecord]] = {}
+    for kind, key, *said in connection.execute("SELECT * FROM resources"):
+        record = kinds.setdefault(kind, {})[key] = ResourceRecord(kind, key, *said)
+        record.resource()  # what cannot be read is found now, not by whoever asks for it
+    return MappingProxyType({kind: MappingProxyType(there) for kind, there in kinds.items()})
+
+
+def _apply(connection: apsw.Connection, edit: AnyEdit) -> None:
+    if isinstance(edit, ResourceEdit):
+        _put_resource(connection, edit)
+    else:
+        _put_function(connection, edit)
+
+
+def _put_resource(connection: apsw.Connection, edit: ResourceEdit) -> None:
+    made = edit.after
+    if made is None:
+        connection.execute("DELETE FROM resources WHERE kind = ? AND key = ?", (edit.kind, edit.key))
+        return
+    row = made.kind, made.key, made.text, made.function, made.revision_id, made.last_modified_ms
+    connection.execute("INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?, ?, ?)", row)
+
+
+def _put_function(connection: apsw.Connection, edit: Edit) -> None:
     if edit.after is None:
+        connection.execute("DELETE FROM resources WHERE function = ?", (edit.name,))
         for table in ("functions", "versions", "aliases", "provisioned", "event_invoke"):
             connection.execute(f"DELETE FROM {table} WHERE name = ?", (edit.name,))
     else:

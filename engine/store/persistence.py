@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol, TypeAlias
 
-from .snapshot import FunctionRecord
+from .snapshot import FunctionRecord, ResourceRecord, Resources
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
     """One change of one function; None on either side: it was not there, or is not any more.
+
+    What is kept for a function goes with it.
 
     `next_version` is remembered for a deleted function, `forgotten` names one for which it no longer is.
     """
@@ -23,11 +26,28 @@ class Edit:
     forgotten: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ResourceEdit:
+    """One resource as it is from now on; None: it is no more."""
+
+    kind: str
+    key: str
+    after: ResourceRecord | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind} {self.key}"
+
+
+AnyEdit: TypeAlias = Edit | ResourceEdit
+
+
 class Saved(NamedTuple):
     """What a catalog was when it was written last; `next_versions` in the order of deletion."""
 
     functions: Mapping[str, FunctionRecord]
     next_versions: dict[str, int]
+    resources: Resources = MappingProxyType({})
 
 
 class Persistence(Protocol):
@@ -36,5 +56,5 @@ class Persistence(Protocol):
     def load(self) -> Saved:
         """What was written last. Raises `DataFolderError`."""
 
-    def write(self, edit: Edit) -> None:
+    def write(self, edit: AnyEdit) -> None:
         """Return once the edit will be found by every later `load`. Raises `ServiceException`: it was not written."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 from ..errors import ResourceNotFoundException
-from ..model import Alias, EventInvokeConfig, FunctionConfiguration, ProvisionedRequest
+from ..model import Alias, EventInvokeConfig, FunctionConfiguration, ProvisionedRequest, Resource
 from ..validation import merge_qualifier, split_function_reference
 
 LATEST: Final = "$LATEST"
@@ -55,16 +56,36 @@ class FunctionRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All functions of one region and account.
+class ResourceRecord:
+    """A document as it is kept: JSON text, which nobody can change by reading it."""
 
-    `_resolved` is a memo, the one thing in here that grows: what a reference led to in *this* snapshot. It dies with
-    the snapshot, so it is never stale, and threads that race on it write equal values.
+    kind: str
+    key: str
+    text: str
+    function: str | None
+    revision_id: str
+    last_modified_ms: int
+
+    def resource(self) -> Resource:
+        document = MappingProxyType(json.loads(self.text))
+        return Resource(self.kind, self.key, document, self.function, self.revision_id, self.last_modified_ms)
+
+
+Resources: TypeAlias = Mapping[str, Mapping[str, ResourceRecord]]  # by kind, then by key
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All functions of one region and account, and what else is kept.
+
+    `_resolved` is a memo, the one thing in here that grows: what a reference led to in *these* functions. It dies with
+    them, so it is never stale, and threads that race on it write equal values.
     """
 
     region: str
     account_id: str
     functions: Mapping[str, FunctionRecord] = field(default_factory=lambda: MappingProxyType({}))
+    resources: Resources = field(default_factory=lambda: MappingProxyType({}))
     _resolved: dict[str | tuple[str, str], FunctionConfiguration] = field(default_factory=dict, repr=False)
 
     def resolve(self, reference: str, qualifier: str | None = None) -> FunctionConfiguration:
@@ -105,6 +126,22 @@ class Snapshot:
         if record is None:
             raise self.not_found(name, qualifier)
         return record
+
+    def with_functions(self, functions: Mapping[str, FunctionRecord], resources: Resources) -> Snapshot:
+        """With other functions, of which nothing is remembered yet."""
+        return replace(self, functions=functions, resources=resources, _resolved={})
+
+    def with_resource(self, kind: str, key: str, record: ResourceRecord | None) -> Snapshot:
+        """With this one in the place of what was there; None: with nothing there."""
+        there = dict(self.resources.get(kind, {}))
+        there.pop(key, None)
+        if record is not None:
+            there[key] = record
+        kinds = dict(self.resources)
+        kinds.pop(kind, None)
+        if there:
+            kinds[kind] = MappingProxyType(there)
+        return replace(self, resources=MappingProxyType(kinds))
 
     def arn(self, name: str, qualifier: str | None = None) -> str:
         return arn(self.region, self.account_id, name, qualifier)

@@ -68,7 +68,8 @@ def comparable(storage: Storage) -> object:
     functions = storage.catalog.snapshot.functions
     # A number is remembered from the deletion on; while a function is there its record has the number.
     remembered = {name: number for name, number in storage.catalog._next_versions.items() if name not in functions}
-    return {name: _record(record) for name, record in functions.items()}, remembered
+    kept = [(each.key, each.document, each.function) for each in storage.catalog.list_resources("policy")]
+    return {name: _record(record) for name, record in functions.items()}, remembered, kept
 
 
 def _record(record: FunctionRecord) -> object:

@@ -278,7 +278,7 @@ def test_a_newer_schema_is_refused_and_left_as_it_is(path: Path) -> None:
     filled(path)
     with_pragma(path, "user_version", 7)
     before = path.read_bytes()
-    with pytest.raises(DataFolderError, match=r"its schema is 7, this one reads 3\): upgrade invocation-engine"):
+    with pytest.raises(DataFolderError, match=r"its schema is 7, this one reads 4\): upgrade invocation-engine"):
         opened(path)
     assert path.read_bytes() == before
 

@@ -247,15 +247,14 @@ def test_it_is_there_again(tmp_path: Path) -> None:
     again.close()
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_an_older_catalog_is_taken_over(tmp_path: Path, version: int) -> None:
     path = tmp_path / "catalog.db"
     database = CatalogDb(path, code_root=tmp_path)
     before = deployed(database).snapshot.functions
     database.close()
     connection = apsw.Connection(str(path))
-    tables = ("event_invoke",) if version == 2 else ("event_invoke", "provisioned")
-    for table in tables:
+    for table in ("resources", "event_invoke", "provisioned")[: 4 - version]:
         connection.execute(f"DROP TABLE {table}")
     connection.pragma("user_version", version)
     connection.close()
@@ -267,4 +266,6 @@ def test_an_older_catalog_is_taken_over(tmp_path: Path, version: int) -> None:
         assert database._connection.pragma("user_version") == SCHEMA_VERSION
         said = catalog.put_event_invoke_config("f", "live", maximum_retry_attempts=0)
         assert catalog.list_event_invoke_configs("f") == (said,)
+        kept = catalog.put_resource("policy", "f", {"Version": "2012-10-17"}, function="f")
+        assert catalog.list_resources("policy") == (kept,)
         database.close()

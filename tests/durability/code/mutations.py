@@ -114,9 +114,30 @@ def give_back(storage: Storage, name: str, drawn: random.Random) -> None:
     storage.catalog.delete_function_concurrency(name)
 
 
+def keep(storage: Storage, name: str, drawn: random.Random) -> None:
+    owner = drawn.choice([None, name])
+    storage.catalog.put_resource("policy", drawn.choice("ab"), {"said": drawn.random()}, function=owner)
+
+
+def drop(storage: Storage, name: str, drawn: random.Random) -> None:
+    storage.catalog.delete_resource("policy", drawn.choice("ab"))
+
+
 KINDS = {
     made.__name__: made
-    for made in (create, update_code, configure, publish, delete, make_alias, move_alias, delete_alias, reserve)
+    for made in (
+        create,
+        update_code,
+        configure,
+        publish,
+        delete,
+        make_alias,
+        move_alias,
+        delete_alias,
+        reserve,
+        keep,
+        drop,
+    )
 } | {"give_back": give_back, "create again": create, "update again": update_code, "publish again": publish}
 
 
@@ -128,6 +149,7 @@ def exact(snapshot: Snapshot) -> str:
         lines += [f"{name} {record.next_version} {record.reserved_concurrency}"]
         lines += [configuration_text(each) for each in (*record.all_configurations(), *published)]
         lines += [alias_text(record.aliases[alias]) for alias in sorted(record.aliases)]
+    lines += [repr(each) for kind in sorted(snapshot.resources) for _, each in sorted(snapshot.resources[kind].items())]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
