@@ -10,8 +10,8 @@ from .commands.functions import deploy, invoke, ls, rm
 from .commands.reports import bill, doctor, logs, stats
 from .commands.run import run
 from .commands.schedules import schedule, schedules, unschedule
+from .commands.serve import serve
 from .load.command import bench
-from .rpc.command import serve
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -18,7 +18,7 @@ COMMAND = [sys.executable, "-P", "-m", "engine"]
 def service(folder: Path, *options: str, socket_path: Path | None = None) -> Iterator[list[str]]:
     """The addresses at which `engine serve` serves; it ends with the block, by SIGTERM, and must end well."""
     path = socket_path or folder / "service.sock"
-    command = [*COMMAND, "serve", "--data", str(folder / "data"), "--socket", str(path), *options]
+    command = [*COMMAND, "serve", "--data", str(folder / "data"), "--socket", str(path), "--http", "none", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

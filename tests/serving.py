@@ -100,7 +100,17 @@ class Service:
 
     def begin(self, *options: str, **environment: str) -> subprocess.Popen[str]:
         """Start it, and do not wait until it serves."""
-        command = [*COMMAND, "serve", "--data", str(self.folder / "data"), "--socket", str(self.path), *options]
+        command = [
+            *COMMAND,
+            "serve",
+            "--data",
+            str(self.folder / "data"),
+            "--socket",
+            str(self.path),
+            "--http",
+            "none",
+            *options,
+        ]
         env = {**os.environ, **environment}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
         return self.process

@@ -24,7 +24,7 @@ class EngineSocket(Served):
     title = "engine, socket"
 
     def command(self, folder: Path, address: Path) -> list[str]:
-        return python("-m", "engine", "serve", "--socket", str(address), "--data", str(folder / "data"))
+        return python("-m", "engine", "serve", "--http", "none", "--socket", str(address), "--data", str(folder / "data"))
 
     def dialogue(self) -> Dialogue:
         return MessagePackRpc(FUNCTION, PAYLOAD, json.loads(PAYLOAD)).dialogue()

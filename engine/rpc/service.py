@@ -9,8 +9,9 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import uvloop
 
@@ -31,14 +32,22 @@ class TcpDoor:
     token: str
 
 
+class Gateway(Protocol):
+    """A door that is a client of the service's unix socket."""
+
+    def open(self, engine_socket: str) -> AbstractAsyncContextManager[str]:
+        """Serves for the length of the block, which is given where."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """`engine`: arguments of `Engine`. socket_path: None serves no unix socket."""
+    """`engine`: arguments of `Engine`. socket_path: None serves no unix socket, and no `http`, which needs it."""
 
     engine: dict[str, Any]
     socket_path: str | None
     tcp: TcpDoor | None = None
     drain_s: float = DRAIN_S
+    http: Gateway | None = None
 
 
 def run(settings: ServiceSettings, tell: Callable[[str], None]) -> bool:
@@ -57,15 +66,21 @@ async def _serve(settings: ServiceSettings, tell: Callable[[str], None]) -> bool
         loop.add_signal_handler(number, stop.set)
     async with Engine(**settings.engine) as engine:
         server = Server(engine, token=settings.tcp.token if settings.tcp else None)
+        gateways = AsyncExitStack()
         try:
             told = await _listen(server, settings)
+            if settings.http is not None and settings.socket_path is not None:
+                told.append(await gateways.enter_async_context(settings.http.open(settings.socket_path)))
             engine.listening_on(" ".join(told))
             tell(f"engine {__version__} ready, pid {os.getpid()}: {' '.join(told)}")
             notify("READY=1")
             await stop.wait()
         finally:
             notify("STOPPING=1")
-            ended = await asyncio.gather(server.close(within_s=settings.drain_s), engine.drain(settings.drain_s))
+            until = loop.time() + settings.drain_s
+            await gateways.aclose()  # whose requests are the server's too
+            left_s = max(0.0, until - loop.time())
+            ended = await asyncio.gather(server.close(within_s=left_s), engine.drain(left_s))
             drained = all(ended)
     return drained
 

@@ -102,7 +102,16 @@ def test_after_sigkill_nothing_runs_on_and_the_next_service_has_everything(new_s
 
 def test_a_second_service_on_one_data_folder_is_told_of_the_first(new_service: NewService, tmp_path: Path) -> None:
     service = new_service().start()
-    other = [*COMMAND, "serve", "--data", str(service.folder / "data"), "--socket", str(tmp_path / "other.sock")]
+    other = [
+        *COMMAND,
+        "serve",
+        "--http",
+        "none",
+        "--data",
+        str(service.folder / "data"),
+        "--socket",
+        str(tmp_path / "other.sock"),
+    ]
     second = subprocess.run(other, capture_output=True, text=True, timeout=PATIENCE_S)
     assert second.returncode == 1
     assert f"{service.pid}" in second.stderr
@@ -114,7 +123,7 @@ def test_a_second_service_on_one_data_folder_is_told_of_the_first(new_service: N
 
 def test_a_second_service_on_one_socket_is_told_of_the_first(new_service: NewService, tmp_path: Path) -> None:
     service = new_service().start()
-    other = [*COMMAND, "serve", "--data", str(tmp_path / "data"), "--socket", str(service.path)]
+    other = [*COMMAND, "serve", "--http", "none", "--data", str(tmp_path / "data"), "--socket", str(service.path)]
     second = subprocess.run(other, capture_output=True, text=True, timeout=PATIENCE_S)
     assert second.returncode == 1
     assert f"process {service.pid} serves on {service.path} already" in second.stderr
@@ -135,7 +144,7 @@ def test_a_second_service_on_one_socket_is_told_of_the_first(new_service: NewSer
     ids=lambda value: str(value)[:40],
 )
 def test_what_keeps_it_from_starting_is_said(tmp_path: Path, options: list[str], why: str) -> None:
-    given = ["--data", str(tmp_path / "data"), "--socket", str(tmp_path / "s.sock"), *options]
+    given = ["--http", "none", "--data", str(tmp_path / "data"), "--socket", str(tmp_path / "s.sock"), *options]
     said = subprocess.run([*COMMAND, "serve", *given], capture_output=True, text=True, timeout=PATIENCE_S)
     assert said.returncode in (1, 2)
     assert why in said.stderr
@@ -147,7 +156,16 @@ def test_a_strict_sandbox_that_cannot_be_had_is_told_by_what_is_missing(tmp_path
         "from engine.sandbox import choose\nchoose._CANDIDATES = ()\n"
         "from engine.cli import main\nmain(prog_name='engine')"
     )
-    given = ["--data", str(tmp_path / "data"), "--socket", str(tmp_path / "s.sock"), "--sandbox", "strict"]
+    given = [
+        "--http",
+        "none",
+        "--data",
+        str(tmp_path / "data"),
+        "--socket",
+        str(tmp_path / "s.sock"),
+        "--sandbox",
+        "strict",
+    ]
     command = [sys.executable, "-P", "-c", without_cgroups, "serve", *given]
     said = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert said.returncode == 1
@@ -158,7 +176,7 @@ def test_a_strict_sandbox_that_cannot_be_had_is_told_by_what_is_missing(tmp_path
 
 def test_a_path_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
-    given = ["--data", str(tmp_path / "data"), "--socket", str(tmp_path / "precious")]
+    given = ["--http", "none", "--data", str(tmp_path / "data"), "--socket", str(tmp_path / "precious")]
     said = subprocess.run([*COMMAND, "serve", *given], capture_output=True, text=True, timeout=PATIENCE_S)
     assert (said.returncode, "is no socket" in said.stderr) == (1, True)
     assert (tmp_path / "precious").read_text() == "mine"

@@ -110,7 +110,19 @@ def test_a_services_sockets_answer_no_function(hostile: Hostile, enforced: froze
     token.write_text("t" * 64)
     issued = trustme.CA().issue_cert("127.0.0.1")
     issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "tls.pem")
-    command = [sys.executable, "-P", "-m", "engine", "serve", "--data", str(tmp_path / "data"), "--socket", str(path)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "engine",
+        "serve",
+        "--http",
+        "none",
+        "--data",
+        str(tmp_path / "data"),
+        "--socket",
+        str(path),
+    ]
     command += ["--tcp", "127.0.0.1:0", "--token-file", str(token)]
     command += ["--tls-cert", str(tmp_path / "tls.pem"), "--tls-key", str(tmp_path / "tls.pem")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as service:

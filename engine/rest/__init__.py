@@ -1,0 +1,1 @@
+"""F5: Lambda's own REST API, driven by botocore's service model."""

@@ -1,0 +1,47 @@
+"""F5: what each operation of Lambda's API does, by resource. A module's handlers are named as their operations are."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Final
+
+from ..call import Handler
+from . import aliases, functions, versions
+
+MODULES: Final = (aliases, functions, versions)
+DURABLE: Final = "durable executions are not run by this engine"
+CAPACITY: Final = "there are no managed instances here: functions run on this host"
+REFUSED: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        (
+            *("CheckpointDurableExecution", "GetDurableExecution", "GetDurableExecutionHistory"),
+            *("GetDurableExecutionState", "ListDurableExecutionsByFunction", "SendDurableExecutionCallbackFailure"),
+            *("SendDurableExecutionCallbackHeartbeat", "SendDurableExecutionCallbackSuccess", "StopDurableExecution"),
+        ),
+        DURABLE,
+    ),
+    **dict.fromkeys(
+        (
+            *("CreateCapacityProvider", "DeleteCapacityProvider", "GetCapacityProvider", "ListCapacityProviders"),
+            *("ListFunctionVersionsByCapacityProvider", "UpdateCapacityProvider"),
+        ),
+        CAPACITY,
+    ),
+}
+
+
+def operation_name(handler: str) -> str:
+    """`get_function_url_config` → `GetFunctionUrlConfig`."""
+    return "".join(word.capitalize() for word in handler.split("_"))
+
+
+def _handlers(module: ModuleType) -> Iterator[tuple[str, Handler]]:
+    for name, value in vars(module).items():
+        own = inspect.iscoroutinefunction(value) and value.__module__ == module.__name__
+        if own and not name.startswith("_"):
+            yield operation_name(name), value
+
+
+HANDLERS: Final[Mapping[str, Handler]] = {name: handler for module in MODULES for name, handler in _handlers(module)}

@@ -1,0 +1,87 @@
+"""F5: functions: made, changed, told of and deleted. What of a request becomes which setting is `settings`'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...errors import InvalidParameterValueException
+from ..call import Call
+from .code import code_of
+from .names import LATEST, function_and_qualifier, function_only
+from .pages import page
+from .settings import changes_of, settings_of
+from .shapes import configuration
+
+
+async def create_function(call: Call) -> Mapping[str, Any]:
+    given = call.given
+    name = function_only(call)
+    _check_kind(given)
+    async with code_of(call, given["Code"]) as code:
+        made = await call.client.create_function(name, code=code, **settings_of(given))
+    if given.get("Publish"):
+        made = await call.client.publish_version(name)
+    return configuration(made, qualified=bool(given.get("Publish")))
+
+
+async def update_function_code(call: Call) -> Mapping[str, Any]:
+    given = call.given
+    name = function_only(call)
+    async with code_of(call, given) as code:
+        made = await call.client.update_function_code(name, code=code, revision_id=given.get("RevisionId"))
+    if given.get("Publish"):
+        made = await call.client.publish_version(name)
+    return configuration(made, qualified=bool(given.get("Publish")))
+
+
+async def update_function_configuration(call: Call) -> Mapping[str, Any]:
+    given = call.given
+    made = await call.client.update_function_configuration(
+        function_only(call), revision_id=given.get("RevisionId"), **changes_of(given)
+    )
+    return configuration(made, qualified=False)
+
+
+async def get_function_configuration(call: Call) -> Mapping[str, Any]:
+    name, qualifier = function_and_qualifier(call)
+    return configuration(await call.client.get_function(name, qualifier=qualifier), qualified=qualifier == LATEST)
+
+
+async def get_function(call: Call) -> Mapping[str, Any]:
+    name, qualifier = function_and_qualifier(call)
+    found = await call.client.get_function(name, qualifier=qualifier)
+    reserved = await call.client.get_function_concurrency(name)
+    return {
+        "Configuration": configuration(found, qualified=qualifier == LATEST),
+        "Concurrency": None if reserved is None else {"ReservedConcurrentExecutions": reserved},
+    }
+
+
+async def list_functions(call: Call) -> Mapping[str, Any]:
+    region, version = call.given.get("MasterRegion"), call.given.get("FunctionVersion")
+    functions = await call.client.list_functions()
+    if version == "ALL":
+        functions = [each for one in functions for each in await call.client.list_versions(one.function_name)]
+    if region not in (None, "ALL", call.place.region):
+        functions = []
+    taken, marker = page(functions, call.given, lambda found: f"{found.function_name}:{found.version}")
+    return {"Functions": [configuration(each, qualified=version == "ALL") for each in taken], "NextMarker": marker}
+
+
+async def delete_function(call: Call) -> Mapping[str, Any]:
+    name, qualifier = function_and_qualifier(call)
+    await call.client.delete_function(name, qualifier=qualifier)
+    return {}
+
+
+def _check_kind(given: Mapping[str, Any]) -> None:
+    """A zip needs these two, which the model leaves to be said or not because images need neither."""
+    if given.get("PackageType") == "Image":
+        raise InvalidParameterValueException(
+            "PackageType Image is not run by this engine, which has no container images: deploy a zip"
+        )
+    if not given.get("Runtime") or not given.get("Handler"):
+        raise InvalidParameterValueException(
+            "Runtime and Handler are mandatory parameters for functions created with deployment packages."
+        )

@@ -1,0 +1,35 @@
+"""F5: from a request's members to the engine's settings of a function. Lambda's defaults are the engine's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+# Members whose values the engine takes as they are.
+PLAIN: Final[Mapping[str, str]] = {
+    "Runtime": "runtime",
+    "Handler": "handler",
+    "Role": "role",
+    "Description": "description",
+    "Timeout": "timeout_s",
+    "MemorySize": "memory_mb",
+}
+
+
+def settings_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `create_function`: what is not given is left to its default."""
+    return changes_of(given)
+
+
+def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `update_function_configuration`: what is not given stays."""
+    told = {setting: given[member] for member, setting in PLAIN.items() if member in given}
+    if "Environment" in given:
+        told["environment"] = given["Environment"].get("Variables", {})
+    if "EphemeralStorage" in given:
+        told["ephemeral_storage_mb"] = given["EphemeralStorage"]["Size"]
+    if "SnapStart" in given:
+        told["snap_start"] = given["SnapStart"].get("ApplyOn") == "PublishedVersions"
+    if "DeadLetterConfig" in given:
+        told["dead_letter_target_arn"] = given["DeadLetterConfig"].get("TargetArn", "")
+    return told

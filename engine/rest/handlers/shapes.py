@@ -1,0 +1,79 @@
+"""F5: the engine's values as members of Lambda's shapes."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ...model import EventInvokeConfig, FunctionConfiguration, ProvisionedConcurrencyConfig
+
+LATEST: Final = "$LATEST"
+
+
+def configuration(function: FunctionConfiguration, *, qualified: bool) -> dict[str, Any]:
+    """FunctionConfiguration. Fields and defaults as the service gives them for a function that is ready.
+
+    qualified: whether the ARN has `:$LATEST`, which it has where the caller named it.
+    """
+    arn = function.function_arn
+    if qualified and function.version == LATEST:
+        arn = f"{arn}:{LATEST}"
+    dead_letter = function.dead_letter_target_arn
+    return {
+        "FunctionName": function.function_name,
+        "FunctionArn": arn,
+        "Runtime": function.runtime,
+        "Role": function.role,
+        "Handler": function.handler,
+        "CodeSize": function.code.size,
+        "Description": function.description,
+        "Timeout": function.timeout_s,
+        "MemorySize": function.memory_mb,
+        "LastModified": function.last_modified,
+        "CodeSha256": function.code.sha256,
+        "Version": function.version,
+        "Environment": {"Variables": dict(function.environment)} if function.environment else None,
+        "DeadLetterConfig": None if dead_letter is None else {"TargetArn": dead_letter},
+        "TracingConfig": {"Mode": "PassThrough"},
+        "RevisionId": function.revision_id,
+        "State": "Active",
+        "LastUpdateStatus": "Successful",
+        "PackageType": "Zip",
+        "Architectures": [function.architecture],
+        "EphemeralStorage": {"Size": function.ephemeral_storage_mb},
+        "SnapStart": _snap_start(function),
+        "LoggingConfig": {"LogFormat": "Text", "LogGroup": function.log_group},
+    }
+
+
+def _snap_start(function: FunctionConfiguration) -> dict[str, str]:
+    return {
+        "ApplyOn": "PublishedVersions" if function.snap_start else "None",
+        "OptimizationStatus": "On" if function.starts_from_snapshot else "Off",
+    }
+
+
+def event_invoke_config(made: EventInvokeConfig, modified_s: float) -> dict[str, Any]:
+    """FunctionEventInvokeConfig."""
+    destinations = {
+        name: {"Destination": arn} if arn else {}
+        for name, arn in (("OnSuccess", made.on_success), ("OnFailure", made.on_failure))
+    }
+    return {
+        "LastModified": modified_s,
+        "FunctionArn": made.function_arn,
+        "MaximumRetryAttempts": made.maximum_retry_attempts,
+        "MaximumEventAgeInSeconds": made.maximum_event_age_s,
+        "DestinationConfig": destinations,
+    }
+
+
+def provisioned(made: ProvisionedConcurrencyConfig) -> dict[str, Any]:
+    """Put- and GetProvisionedConcurrencyConfig's answer."""
+    return {
+        "RequestedProvisionedConcurrentExecutions": made.requested_provisioned_concurrent_executions,
+        "AvailableProvisionedConcurrentExecutions": made.available_provisioned_concurrent_executions,
+        "AllocatedProvisionedConcurrentExecutions": made.allocated_provisioned_concurrent_executions,
+        "Status": made.status,
+        "StatusReason": made.status_reason,
+        "LastModified": made.last_modified,
+    }

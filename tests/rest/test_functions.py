@@ -1,0 +1,92 @@
+"""Functions, versions and aliases through boto3."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from gateways import ROLE, Gateway, zipped
+
+ECHO = """
+import os
+def handler(event, context):
+    print("said by", context.function_name)
+    if event == "fail":
+        raise ValueError("as asked")
+    return {"event": event, "version": context.function_version, "key": os.environ.get("KEY")}
+"""
+
+
+def test_a_function_is_created_invoked_and_deleted_as_with_aws(served: Gateway, aws: Any) -> None:
+    made = served.deploy("whole-life", ECHO, Description="a life", Environment={"Variables": {"KEY": "V"}})
+    assert made["FunctionArn"] == "arn:aws:lambda:us-east-1:000000000000:function:whole-life"
+    assert (made["Role"], made["MemorySize"], made["PackageType"], made["Version"]) == (ROLE, 128, "Zip", "$LATEST")
+    aws.get_waiter("function_active_v2").wait(FunctionName="whole-life")
+    answer = aws.invoke(FunctionName="whole-life", Payload=b'{"a": 1}', LogType="Tail")
+    assert json.load(answer["Payload"]) == {"event": {"a": 1}, "version": "$LATEST", "key": "V"}
+    assert (answer["StatusCode"], answer["ExecutedVersion"]) == (200, "$LATEST")
+    log = base64.b64decode(answer["LogResult"]).decode()
+    assert "said by whole-life" in log
+    assert f"REPORT RequestId: {answer['ResponseMetadata']['RequestId']}" in log
+    assert aws.delete_function(FunctionName="whole-life")["ResponseMetadata"]["HTTPStatusCode"] in (200, 204)
+    with pytest.raises(aws.exceptions.ResourceNotFoundException, match="Function not found: arn:aws:lambda:us-east-1"):
+        aws.invoke(FunctionName="whole-life")
+
+
+def test_a_functions_own_failure_is_an_answer(served: Gateway, aws: Any) -> None:
+    served.deploy("fails", ECHO)
+    answer = aws.invoke(FunctionName="fails", Payload=b'"fail"')
+    assert answer["FunctionError"] == "Unhandled"
+    assert json.load(answer["Payload"])["errorMessage"] == "as asked"
+
+
+def test_versions_and_aliases_lead_to_their_code(served: Gateway, aws: Any) -> None:
+    served.deploy("named", ECHO, Publish=True)
+    aws.create_alias(FunctionName="named", Name="live", FunctionVersion="1", Description="what is live")
+    aws.update_function_code(FunctionName="named", ZipFile=zipped({"app.py": "def handler(e, c): return 2"}))
+    assert json.load(aws.invoke(FunctionName="named:live")["Payload"])["version"] == "1"
+    assert json.load(aws.invoke(FunctionName="named")["Payload"]) == 2
+    aws.publish_version(FunctionName="named")
+    moved = aws.update_alias(FunctionName="named", Name="live", FunctionVersion="2")
+    assert moved["AliasArn"].endswith(":function:named:live")
+    answer = aws.invoke(FunctionName=moved["AliasArn"])
+    assert (json.load(answer["Payload"]), answer["ExecutedVersion"]) == (2, "2")
+    pages = aws.get_paginator("list_versions_by_function").paginate(
+        FunctionName="named", PaginationConfig={"PageSize": 1}
+    )
+    assert [each["Version"] for page in pages for each in page["Versions"]] == ["$LATEST", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "status"),
+    [
+        ({"MemorySize": 5}, "ValidationException", 400),
+        ({"Runtime": "python1.0"}, "InvalidParameterValueException", 400),
+        ({"Code": {"ZipFile": b"no zip"}}, "InvalidParameterValueException", 400),
+        ({"Role": "me"}, "ValidationException", 400),
+        ({"PackageType": "Image"}, "InvalidParameterValueException", 400),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_cannot_be_created_is_refused_by_name(aws: Any, given: dict[str, Any], code: str, status: int) -> None:
+    whole = {
+        "Runtime": "python3.11",
+        "Role": ROLE,
+        "Handler": "app.handler",
+        "Code": {"ZipFile": zipped({"app.py": ""})},
+    }
+    with pytest.raises(ClientError) as caught:
+        aws.create_function(FunctionName="never", **{**whole, **given})
+    told = caught.value.response
+    assert (told["Error"]["Code"], told["ResponseMetadata"]["HTTPStatusCode"]) == (code, status)
+    assert len(told["Error"]["Message"]) > 20
+
+
+def test_requests_of_web_pages_and_for_other_hosts_are_refused(served: Gateway) -> None:
+    for header in ("Origin: http://a.page", "Host: a.page:3001"):
+        told = served.curl("-o", "-", "-w", " %{http_code}", "-H", header, "/2015-03-31/functions/").stdout
+        assert told.endswith(" 403")
+        assert "AccessDenied" in served.curl("-i", "-H", header, "/2015-03-31/functions/").stdout
