@@ -178,12 +178,12 @@ class AcceptedDialogue(RpcDialogue):
 
 
 class Http:
-    """An HTTP server: `POST /`, answered 200 with the echo. One call in flight per connection, as its clients do."""
+    """An HTTP server: `POST` to `path`, answered 200 with the echo. One call in flight per connection."""
 
-    def __init__(self, payload: bytes, echo: object) -> None:
+    def __init__(self, payload: bytes, echo: object, path: str = "/") -> None:
         self._echo = echo
-        head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-        self._table = [(head % len(payload)).encode() + payload] * (2 * TABLE)
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        self._table = [f"{head}Content-Length: {len(payload)}\r\n\r\n".encode() + payload] * (2 * TABLE)
 
     def dialogue(self) -> HttpDialogue:
         return HttpDialogue(self._table, self._echo)

@@ -12,6 +12,8 @@ from .metering import sequential, throughput
 
 PEER: Final = "redis"
 OURS: Final = "engine-socket"
+OURS_HTTP: Final = "engine-http"
+HTTP_PEER: Final = "uvicorn"
 IN_FLIGHT: Final = 64
 WARM_UP_SHARE: Final = 0.2  # of a measurement: a shape of traffic is shown to the server before it is measured
 FIGURES: Final = (
@@ -43,6 +45,7 @@ def verdicts(outcome: Outcome) -> list[Verdict]:
         _latency(outcome, "socket, one blocking client, p50", most=2.0),
         _rate(outcome, "socket, 64 connections, one in flight each", "in_flight_per_s", least=0.7),
         _rate(outcome, "socket, pipelined 64 on one connection", "pipelined_per_s", least=2.0),
+        _http_rate(outcome, "REST Invoke, 64 connections", least=0.5),
     ]
 
 
@@ -65,6 +68,15 @@ def _rate(outcome: Outcome, what: str, key: str, *, least: float) -> Verdict:
     if ours is None or not redis:
         return Verdict(what, target, "not measured", None)
     return Verdict(what, target, f"{ours / redis:.2f}x ({ours:,.0f} / {redis:,.0f} per s)", ours >= least * redis)
+
+
+def _http_rate(outcome: Outcome, what: str, *, least: float) -> Verdict:
+    """Against what HTTP alone costs: a server of the same kind that runs the handler in its own process."""
+    target = f"≥ {least}x uvicorn that echoes itself"
+    ours, hello = outcome.median(OURS_HTTP, "in_flight_per_s"), outcome.median(HTTP_PEER, "in_flight_per_s")
+    if ours is None or not hello:
+        return Verdict(what, target, "not measured", None)
+    return Verdict(what, target, f"{ours / hello:.2f}x ({ours:,.0f} / {hello:,.0f} per s)", ours >= least * hello)
 
 
 PEERS: Final = Comparison(

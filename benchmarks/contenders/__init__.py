@@ -16,6 +16,7 @@ CONTENDERS: Final = {
     "pool": "multiprocessing_pool:MultiprocessingPool",
     "loky": "loky_executor:LokyExecutor",
     "engine-socket": "engine_socket:EngineSocket",
+    "engine-http": "engine_http:EngineHttp",
     "redis": "redis_server:RedisServer",
     "redis-c": "redis_server:RedisOwnClient",
     "redis-c-64": "redis_server:RedisOwnClientPipelining",
@@ -31,7 +32,9 @@ CONTENDERS: Final = {
 GROUPS: Final = {"engine": ("engine", "engine-async")}
 FLOORS: Final = ("eventfd", "eventfd-work", "eventfd-across")
 DEFAULT_POOLS: Final = "engine,ppe,pool,loky"
-DEFAULT_PEERS: Final = "engine-socket,redis,redis-c,redis-c-64,engine,ppe,uvicorn,uvicorn-pool,runtime-api,ray"
+DEFAULT_PEERS: Final = (
+    "engine-socket,engine-http,redis,redis-c,redis-c-64,engine,ppe,uvicorn,uvicorn-pool,runtime-api,ray"
+)
 
 
 def chosen(peers: str) -> list[str]:

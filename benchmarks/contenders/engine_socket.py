@@ -24,7 +24,8 @@ class EngineSocket(Served):
     title = "engine, socket"
 
     def command(self, folder: Path, address: Path) -> list[str]:
-        return python("-m", "engine", "serve", "--http", "none", "--socket", str(address), "--data", str(folder / "data"))
+        where = ["--socket", str(address), "--data", str(folder / "data"), "--http", "none"]
+        return python("-m", "engine", "serve", *where)
 
     def dialogue(self) -> Dialogue:
         return MessagePackRpc(FUNCTION, PAYLOAD, json.loads(PAYLOAD)).dialogue()
