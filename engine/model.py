@@ -87,13 +87,19 @@ class LogEvent:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A name for a version."""
+    """A name for a version. `routing`: the part of its invocations, 0.0 to 1.0, that goes to another version."""
 
     function_name: str
     name: str
     function_version: str
     description: str = ""
     revision_id: str = ""
+    routing: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """All versions that it leads to, its own first."""
+        return self.function_version, *self.routing
 
 
 @dataclass(frozen=True, slots=True)

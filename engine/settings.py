@@ -10,8 +10,10 @@ from typing import Final, Literal
 from . import config
 from .errors import InvalidParameterValueException
 from .model import Network
+from .validation import validate_architecture
 
 OWN_RUNTIME: Final = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+OWN_ARCHITECTURE: Final = "arm64" if os.uname().machine == "aarch64" else os.uname().machine
 CHOICES: Final = {
     "sandbox": ("auto", "strict", "off"),
     "scaling": ("adaptive", "lambda"),
@@ -88,6 +90,17 @@ class EngineSettings:
         if self.network is not None:
             return self.network
         return "loopback" if self.sandbox == "strict" else "host"
+
+
+def check_architecture(architecture: object) -> None:
+    """Refuse code for another kind of CPU than this host's. Raises as `validate_architecture`, and
+    InvalidParameterValueException."""
+    validate_architecture(architecture)
+    if architecture != OWN_ARCHITECTURE:
+        raise InvalidParameterValueException(
+            f"architecture {architecture} cannot be run here: this host's CPUs are {OWN_ARCHITECTURE}. Build the "
+            f"function for {OWN_ARCHITECTURE}, or run the engine on a host of the other kind"
+        )
 
 
 def usable_cpus() -> int:

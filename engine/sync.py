@@ -136,9 +136,21 @@ class Engine:
         """Deploy a function; see `engine.Engine.create_function`."""
         return self._wait(self._engine.create_function(name, code=code, handler=handler, layers=layers, **settings))
 
-    def update_function_code(self, name: str, *, code: Code, revision_id: str | None = None) -> FunctionConfiguration:
-        """Give `$LATEST` new code."""
-        return self._wait(self._engine.update_function_code(name, code=code, revision_id=revision_id))
+    def update_function_code(
+        self,
+        name: str,
+        *,
+        code: Code,
+        architecture: str | None = None,
+        revision_id: str | None = None,
+        dry_run: bool = False,
+    ) -> FunctionConfiguration:
+        """Give `$LATEST` new code; see `engine.Engine.update_function_code`."""
+        return self._wait(
+            self._engine.update_function_code(
+                name, code=code, architecture=architecture, revision_id=revision_id, dry_run=dry_run
+            )
+        )
 
     def update_function_configuration(self, name: str, **changes: Any) -> FunctionConfiguration:
         """Change settings of `$LATEST`; see `engine.Engine.update_function_configuration`."""
@@ -160,20 +172,55 @@ class Engine:
         """`$LATEST`, then the published versions in order."""
         return self._wait(self._engine.list_versions(name))
 
-    def publish_version(self, name: str, *, description: str | None = None) -> FunctionConfiguration:
-        """Freeze `$LATEST` under the next number."""
-        return self._wait(self._engine.publish_version(name, description=description))
+    def publish_version(
+        self,
+        name: str,
+        *,
+        description: str | None = None,
+        code_sha256: str | None = None,
+        revision_id: str | None = None,
+    ) -> FunctionConfiguration:
+        """Freeze `$LATEST` under the next number; see `engine.Engine.publish_version`."""
+        return self._wait(
+            self._engine.publish_version(
+                name, description=description, code_sha256=code_sha256, revision_id=revision_id
+            )
+        )
 
-    def create_alias(self, name: str, alias: str, function_version: str, *, description: str = "") -> Alias:
-        """Name a version."""
-        return self._wait(self._engine.create_alias(name, alias, function_version, description=description))
+    def create_alias(
+        self,
+        name: str,
+        alias: str,
+        function_version: str,
+        *,
+        description: str = "",
+        routing: Mapping[str, float] | None = None,
+    ) -> Alias:
+        """Name a version; see `engine.Engine.create_alias`."""
+        return self._wait(
+            self._engine.create_alias(name, alias, function_version, description=description, routing=routing)
+        )
 
     def update_alias(
-        self, name: str, alias: str, *, function_version: str | None = None, description: str | None = None
+        self,
+        name: str,
+        alias: str,
+        *,
+        function_version: str | None = None,
+        description: str | None = None,
+        routing: Mapping[str, float] | None = None,
+        revision_id: str | None = None,
     ) -> Alias:
-        """Have an alias name another version."""
+        """Have an alias name another version; see `engine.Engine.update_alias`."""
         return self._wait(
-            self._engine.update_alias(name, alias, function_version=function_version, description=description)
+            self._engine.update_alias(
+                name,
+                alias,
+                function_version=function_version,
+                description=description,
+                routing=routing,
+                revision_id=revision_id,
+            )
         )
 
     def delete_alias(self, name: str, alias: str) -> None:

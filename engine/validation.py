@@ -132,6 +132,11 @@ def validate_provisioned_concurrency(provisioned: object) -> None:
     refuse(number_problem(provisioned, "provisionedConcurrentExecutions", 1, None))
 
 
+def validate_architecture(architecture: object) -> None:
+    """x86_64 or arm64. Raises `ValidationException`."""
+    refuse(_architecture(architecture))
+
+
 def validate_destination(arn: object, *, on: On) -> None:
     """The ARN of what is told of events that succeeded or failed, or gets dead letters; "" is none.
 

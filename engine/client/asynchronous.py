@@ -143,6 +143,7 @@ class Client(AsynchronousSchedules, AsynchronousResources):
         network: Network | None = None,
         snap_start: bool = False,
         dead_letter_target_arn: str | None = None,
+        architecture: str | None = None,
     ) -> FunctionConfiguration:
         """Deploy a function; see `engine.Engine.create_function`. A folder is built and zipped on this host."""
         arguments = given(
@@ -159,15 +160,30 @@ class Client(AsynchronousSchedules, AsynchronousResources):
                 "network": network,
                 "snap_start": snap_start or None,
                 "dead_letter_target_arn": dead_letter_target_arn,
+                "architecture": architecture,
             }
         )
         return await self._deploy("create_function", arguments, code, layers or None)
 
     async def update_function_code(
-        self, name: str, *, code: Code, revision_id: str | None = None
+        self,
+        name: str,
+        *,
+        code: Code,
+        architecture: str | None = None,
+        revision_id: str | None = None,
+        dry_run: bool = False,
     ) -> FunctionConfiguration:
-        """Give `$LATEST` new code."""
-        return await self._deploy("update_function_code", given({"name": name, "revision_id": revision_id}), code, None)
+        """Give `$LATEST` new code; see `engine.Engine.update_function_code`."""
+        arguments = given(
+            {
+                "name": name,
+                "architecture": architecture,
+                "revision_id": revision_id,
+                "dry_run": dry_run or None,
+            }
+        )
+        return await self._deploy("update_function_code", arguments, code, None)
 
     async def update_function_configuration(
         self, name: str, *, revision_id: str | None = None, layers: Sequence[Code] | None = None, **changes: Any
@@ -192,20 +208,61 @@ class Client(AsynchronousSchedules, AsynchronousResources):
         """`$LATEST` and every published version of a function."""
         return await self._ask("list_versions", answers.versions, name=name)
 
-    async def publish_version(self, name: str, *, description: str | None = None) -> FunctionConfiguration:
-        """Freeze `$LATEST` under the next number."""
-        return await self._ask("publish_version", answers.configuration, name=name, description=description)
+    async def publish_version(
+        self,
+        name: str,
+        *,
+        description: str | None = None,
+        code_sha256: str | None = None,
+        revision_id: str | None = None,
+    ) -> FunctionConfiguration:
+        """Freeze `$LATEST` under the next number; see `engine.Engine.publish_version`."""
+        arguments = {
+            "name": name,
+            "description": description,
+            "code_sha256": code_sha256,
+            "revision_id": revision_id,
+        }
+        return await self._ask("publish_version", answers.configuration, **arguments)
 
-    async def create_alias(self, name: str, alias: str, function_version: str, *, description: str = "") -> Alias:
-        """Name a version."""
-        arguments = {"name": name, "alias": alias, "function_version": function_version, "description": description}
+    async def create_alias(
+        self,
+        name: str,
+        alias: str,
+        function_version: str,
+        *,
+        description: str = "",
+        routing: Mapping[str, float] | None = None,
+    ) -> Alias:
+        """Name a version; see `engine.Engine.create_alias`."""
+        arguments = {
+            "name": name,
+            "alias": alias,
+            "function_version": function_version,
+            "description": description,
+            "routing": None if routing is None else dict(routing),
+        }
         return await self._ask("create_alias", answers.alias, **arguments)
 
     async def update_alias(
-        self, name: str, alias: str, *, function_version: str | None = None, description: str | None = None
+        self,
+        name: str,
+        alias: str,
+        *,
+        function_version: str | None = None,
+        description: str | None = None,
+        routing: Mapping[str, float] | None = None,
+        revision_id: str | None = None,
     ) -> Alias:
-        """Have an alias name another version."""
-        arguments = {"name": name, "alias": alias, "function_version": function_version, "description": description}
+        """Have an alias name another version; see `engine.Engine.update_alias`."""
+        arguments = {
+            "name": name,
+            "alias": alias,
+            "function_version": function_version,
+            "description": description,
+            "routing": None if routing is None else dict(routing),
+            "revision_id": revision_id,
+        }
         return await self._ask("update_alias", answers.alias, **arguments)
 
     async def get_alias(self, name: str, alias: str) -> Alias:

@@ -36,7 +36,7 @@ from ..records.ledger import InvocationLedger
 from ..records.prices import PriceList
 from ..records.rollups import By, Configured
 from ..records.statistics import BillTable, version_statistics
-from ..settings import OWN_RUNTIME, EngineSettings, usable_cpus
+from ..settings import OWN_RUNTIME, EngineSettings, check_architecture, usable_cpus
 from ..store.build import Builder, Progress
 from ..store.catalog import Change
 from ..store.event_invoke import EventInvokeSettings
@@ -142,6 +142,7 @@ class Control:
         self, name: str, code: Code, given: dict[str, Any], layers: Sequence[Code], progress: Progress | None
     ) -> Deployed:
         """Deploy; see `Engine.create_function`."""
+        check_architecture(given["architecture"])
         self._check(name, given, len(layers))
         with ExitStack() as held:
             stored, stored_layers = self._put_all(code, layers, progress, held)
@@ -149,14 +150,25 @@ class Control:
         return lambda: self._deployed(change)
 
     def update_function_code(
-        self, name: str, code: Code, revision_id: str | None, progress: Progress | None
+        self,
+        name: str,
+        code: Code,
+        architecture: str | None,
+        revision_id: str | None,
+        dry_run: bool,
+        progress: Progress | None,
     ) -> Deployed:
         """New code; see `Engine.update_function_code`."""
+        if architecture is not None:
+            check_architecture(architecture)
         latest = self.catalog.get(name).latest
         with ExitStack() as held:
             already = sum(layer.unzipped_bytes for layer in latest.layers)
             stored = self._put(code, already, progress, held)
-            change = self.catalog.update_code(name, stored, revision_id=revision_id)
+            if dry_run:
+                would_be = self.catalog.with_code(name, stored, architecture=architecture, revision_id=revision_id)
+                return lambda: would_be
+            change = self.catalog.update_code(name, stored, architecture=architecture, revision_id=revision_id)
         return lambda: self._deployed(change)
 
     def update_function_configuration(
@@ -174,6 +186,7 @@ class Control:
             told = ", ".join(sorted(unknown))
             raise InvalidParameterValueException(f"unknown setting {told}: choose from {', '.join(sorted(CHANGEABLE))}")
         merged = {setting: changes.get(setting, getattr(latest, setting)) for setting in CHANGEABLE}
+        merged["architecture"] = latest.architecture
         self._check(name, merged, len(latest.layers if layers is None else layers))
         with ExitStack() as held:
             if layers is not None:
@@ -196,9 +209,13 @@ class Control:
         self._charge()
         return finish
 
-    def publish_version(self, name: str, description: str | None) -> Deployed:
+    def publish_version(
+        self, name: str, description: str | None, code_sha256: str | None, revision_id: str | None
+    ) -> Deployed:
         """Freeze `$LATEST`."""
-        change = self.catalog.publish_version(name, description=description)
+        change = self.catalog.publish_version(
+            name, description=description, code_sha256=code_sha256, revision_id=revision_id
+        )
 
         def finish() -> FunctionConfiguration:
             published = self._deployed(change)
@@ -208,16 +225,31 @@ class Control:
 
         return finish
 
-    def create_alias(self, name: str, alias: str, function_version: str, description: str) -> Callable[[], Alias]:
+    def create_alias(
+        self, name: str, alias: str, function_version: str, description: str, routing: Mapping[str, float] | None
+    ) -> Callable[[], Alias]:
         """Name a version."""
-        made = self.catalog.create_alias(name, alias, function_version, description=description)
+        made = self.catalog.create_alias(name, alias, function_version, description=description, routing=routing)
         return lambda: self._named(made)
 
     def update_alias(
-        self, name: str, alias: str, function_version: str | None, description: str | None
+        self,
+        name: str,
+        alias: str,
+        function_version: str | None,
+        description: str | None,
+        routing: Mapping[str, float] | None,
+        revision_id: str | None,
     ) -> Callable[[], Alias]:
         """Have an alias name another version."""
-        made = self.catalog.update_alias(name, alias, function_version=function_version, description=description)
+        made = self.catalog.update_alias(
+            name,
+            alias,
+            function_version=function_version,
+            description=description,
+            routing=routing,
+            revision_id=revision_id,
+        )
         self._charge()
         return lambda: self._named(made)
 
@@ -376,7 +408,7 @@ class Control:
             shutil.rmtree(folder)
 
     def _check(self, name: str, given: Mapping[str, Any], layers: int) -> None:
-        validate_configuration(function_name=name, layers_count=layers, architecture="x86_64", **given)
+        validate_configuration(function_name=name, layers_count=layers, **given)
         runtime = given["runtime"]
         if runtime == OWN_RUNTIME:
             return

@@ -47,12 +47,14 @@ class ControlPlane(ABC):
         network: Network | None = None,
         snap_start: bool = False,
         dead_letter_target_arn: str | None = None,
+        architecture: str | None = None,
     ) -> FunctionConfiguration:
         """Deploy a function.
 
         code: a folder (with a `requirements.txt` it is built first), a `.zip` path, zip bytes, or a single `.py` file.
         runtime: None is the engine's own Python. network: None is the engine's default. snap_start: published versions
         start from a snapshot. dead_letter_target_arn: the queue or topic that events go to which failed for good.
+        architecture: None is this host's own, the only one that is taken.
         Raises ResourceConflictException when the name is taken, and what Lambda raises for values it does not take.
         """
         control = self._opened()
@@ -72,16 +74,29 @@ class ControlPlane(ABC):
                 "network": network,
                 "snap_start": snap_start,
                 "dead_letter_target_arn": dead_letter_target_arn,
+                "architecture": settings.OWN_ARCHITECTURE if architecture is None else architecture,
             },
             layers,
             self._progress,
         )
 
     async def update_function_code(
-        self, name: str, *, code: Code, revision_id: str | None = None
+        self,
+        name: str,
+        *,
+        code: Code,
+        architecture: str | None = None,
+        revision_id: str | None = None,
+        dry_run: bool = False,
     ) -> FunctionConfiguration:
-        """Give `$LATEST` new code. Invocations under way finish on the old one."""
-        return await self._in_thread(self._opened().update_function_code, name, code, revision_id, self._progress)
+        """Give `$LATEST` new code. Invocations under way finish on the old one.
+
+        revision_id: only if that is the current one. dry_run: check everything, the code too, and change nothing; the
+        answer says what `$LATEST` would be.
+        """
+        return await self._in_thread(
+            self._opened().update_function_code, name, code, architecture, revision_id, dry_run, self._progress
+        )
 
     async def update_function_configuration(
         self, name: str, *, revision_id: str | None = None, layers: Sequence[Code] | None = None, **changes: Any
@@ -107,19 +122,50 @@ class ControlPlane(ABC):
         """`$LATEST`, then the published versions in order."""
         return list(self._opened().catalog.list_versions(name))
 
-    async def publish_version(self, name: str, *, description: str | None = None) -> FunctionConfiguration:
-        """Freeze `$LATEST` under the next number."""
-        return await self._in_thread(self._opened().publish_version, name, description)
+    async def publish_version(
+        self,
+        name: str,
+        *,
+        description: str | None = None,
+        code_sha256: str | None = None,
+        revision_id: str | None = None,
+    ) -> FunctionConfiguration:
+        """Freeze `$LATEST` under the next number; only if it has this code and this revision, where they are given.
 
-    async def create_alias(self, name: str, alias: str, function_version: str, *, description: str = "") -> Alias:
-        """Name a version."""
-        return await self._in_thread(self._opened().create_alias, name, alias, function_version, description)
+        Raises InvalidParameterValueException for other code, PreconditionFailedException for another revision.
+        """
+        return await self._in_thread(self._opened().publish_version, name, description, code_sha256, revision_id)
+
+    async def create_alias(
+        self,
+        name: str,
+        alias: str,
+        function_version: str,
+        *,
+        description: str = "",
+        routing: Mapping[str, float] | None = None,
+    ) -> Alias:
+        """Name a version.
+
+        routing: {"2": 0.1} sends a tenth of the invocations to version 2. Events go by their request id, so that one
+        that is tried again stays with its version.
+        """
+        return await self._in_thread(self._opened().create_alias, name, alias, function_version, description, routing)
 
     async def update_alias(
-        self, name: str, alias: str, *, function_version: str | None = None, description: str | None = None
+        self,
+        name: str,
+        alias: str,
+        *,
+        function_version: str | None = None,
+        description: str | None = None,
+        routing: Mapping[str, float] | None = None,
+        revision_id: str | None = None,
     ) -> Alias:
-        """Have an alias name another version."""
-        return await self._in_thread(self._opened().update_alias, name, alias, function_version, description)
+        """Have an alias name another version; what is not given stays. routing: {} sends all to the one version."""
+        return await self._in_thread(
+            self._opened().update_alias, name, alias, function_version, description, routing, revision_id
+        )
 
     async def delete_alias(self, name: str, alias: str) -> None:
         """Delete an alias; that it is not there is no error, as in Lambda."""

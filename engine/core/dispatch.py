@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from random import random
+from typing import TypeVar
 
 from .._ext import repair
 from .._ext.lane import Lane
@@ -20,10 +22,14 @@ from ..records.ledger import InvocationLedger
 from ..records.segments import Source
 from ..store.catalog import Catalog
 from .pools import Pool, cpu_share
+from .routes import Split
 from .supervisor import Supervisor
 
 SPIN_US = 100.0
 REMEMBERED_MAX = 65_536
+
+K = TypeVar("K")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +75,37 @@ class Dispatch:
         self._shares: dict[tuple[str, str], Quota] = {}
         self._pools: dict[tuple[str, str], Pool] = {}
         self._remembered: dict[tuple[str, str | None], Lane] = {}
+        self.splits: dict[tuple[str, str | None], Split] = {}  # of names that lead to two versions, which no memo has
         self.books: dict[tuple[str, str], tuple[Meter, LogBook]] = {}
         self._deal_out()
 
     def lane(self, reference: str, qualifier: str | None = None) -> Lane:
-        """The lane for a name, partial or full ARN, with a qualifier. Raises ResourceNotFoundException."""
+        """The lane for a name, partial or full ARN, with a qualifier; of an alias with weights one by these.
+
+        Raises ResourceNotFoundException.
+        """
         try:
             return self._remembered[reference, qualifier]
         except KeyError:
-            pass
+            route = self.route(reference, qualifier)
+            return route.drawn(random()) if isinstance(route, Split) else route
+
+    def route(self, reference: str, qualifier: str | None = None) -> Lane | Split:
+        """As `lane`, but with both lanes of an alias with weights."""
+        key = reference, qualifier
+        found = self._remembered.get(key) or self.splits.get(key)
+        if found is not None:
+            return found
         with self._lock:
-            configuration = self._catalog.resolve(reference, qualifier)
-            lane = self._pool(configuration).lane
-            if len(self._remembered) >= REMEMBERED_MAX:
-                self._remembered.clear()
-            self._remembered[reference, qualifier] = lane
-            return lane
+            snapshot = self._catalog.snapshot
+            lane = self._pool(snapshot.resolve(reference, qualifier)).lane
+            name, merged = snapshot.names(reference, qualifier)
+            alias = snapshot.record(name).aliases.get(merged or "")
+            if alias is None or not alias.routing:
+                return _remember(self._remembered, key, lane)
+            ((version, weight),) = alias.routing.items()
+            additional = self._pool(snapshot.resolve(name, version)).lane
+            return _remember(self.splits, key, Split(lane, additional, weight))
 
     def pool(self, configuration: FunctionConfiguration) -> Pool:
         """The pool that runs this configuration. Raises what `check_code` does."""
@@ -140,7 +161,7 @@ class Dispatch:
         `then` is called once the last of their environments has gone.
         """
         with self._lock:
-            self._remembered.clear()
+            self._forget_routes()
             keys = [(old.function_name, old.version) for old in configurations]
             pools = [pool for key, old in zip(keys, configurations, strict=True)
                      if (pool := self._pools.get(key)) is not None and pool.configuration is old]  # fmt: skip
@@ -162,17 +183,21 @@ class Dispatch:
     def refresh(self) -> None:
         """Names may lead elsewhere now."""
         with self._lock:
-            self._remembered.clear()
+            self._forget_routes()
 
     def forget(self, name: str, version: str | None = None) -> None:
         """A function, or one version of it, was deleted: its log and counts go too."""
         with self._lock:
-            self._remembered.clear()
+            self._forget_routes()
             for key in [key for key in self.books if key[0] == name and version in (None, key[1])]:
                 del self.books[key]
             if version is None:
                 self._reservations.pop(name, None)
                 self._deal_out()
+
+    def _forget_routes(self) -> None:
+        self._remembered.clear()
+        self.splits.clear()
 
     def reserve(self, name: str, limit: int | None) -> None:
         """Give a function concurrency of its own out of the account's, or give it back (None)."""
@@ -212,6 +237,13 @@ class Dispatch:
 
     def _quota(self, name: str, version: str) -> Quota:
         return self._shares.get((name, version)) or self._reserved.get(name, self._account)
+
+
+def _remember(memo: dict[K, R], key: K, route: R) -> R:
+    if len(memo) >= REMEMBERED_MAX:
+        memo.clear()
+    memo[key] = route
+    return route
 
 
 def _reserved() -> Quota:

@@ -31,6 +31,7 @@ INIT_FAILURE: Final = "FUNCTION_ERROR_INIT_FAILURE"  # Lambda's word
 NO_ROOM: Final = "the host is short of memory, or the version has as many environments as it can have"
 
 Status = Literal["IN_PROGRESS", "READY", "FAILED"]
+STATUSES: Final[tuple[Status, ...]] = ("FAILED", "IN_PROGRESS", "READY")  # of several versions the first that holds
 
 
 class Allocation:
@@ -206,15 +207,21 @@ class ProvisionedConcurrency:
         """What was asked for, and how far it is. Raises as `Catalog.get_provisioned_concurrency`."""
         request = self._catalog.get_provisioned_concurrency(name, qualifier)
         snapshot = self._catalog.snapshot
-        key = name, snapshot.record(name).version_of(qualifier)
-        allocation = self._allocations.get(key)
-        status: tuple[Status, str | None] = ("IN_PROGRESS", None) if allocation is None else allocation.status
-        if key in self._broken:
-            status = "FAILED", self._broken[key]
-        available = 0 if allocation is None else allocation.available
+        shares = snapshot.record(name).shares_of(qualifier, request.requested)
+        keys = [(name, version) for version, units in shares if units]
+        status, reason = min(map(self._status, keys), key=lambda each: STATUSES.index(each[0]))
+        available = sum(self._allocations[key].available for key in keys if key in self._allocations)
+        arn = snapshot.arn(name, qualifier)
         return ProvisionedConcurrencyConfig(
-            snapshot.arn(name, qualifier), request.requested, available, available, *status, request.last_modified
+            arn, request.requested, available, available, status, reason, request.last_modified
         )
+
+    def _status(self, key: tuple[str, str]) -> tuple[Status, str | None]:
+        """How far one version is."""
+        if key in self._broken:
+            return "FAILED", self._broken[key]
+        allocation = self._allocations.get(key)
+        return ("IN_PROGRESS", None) if allocation is None else allocation.status
 
     def all_told(self, name: str) -> list[ProvisionedConcurrencyConfig]:
         """Of every version and alias that has one. Raises ResourceNotFoundException."""

@@ -45,6 +45,7 @@ from . import event_invoke, provisioning
 from .event_invoke import EventInvokeSettings
 from .persistence import Edit, Persistence
 from .resources import ResourceShelf, without_function
+from .routing import check_alias, checked_routing
 from .snapshot import LATEST, FunctionRecord, Snapshot
 
 CONFIGURATIONS_MAX: Final = 100_000  # functions and published versions together
@@ -166,8 +167,15 @@ class Catalog(ResourceShelf):
         """New code for `$LATEST`. `PreconditionFailedException` if `revision_id` is given and not the current one."""
         with self._lock:
             record = self._snapshot.record(name)
-            settings: Settings = {} if architecture is None else {"architecture": architecture}
-            return self._update(record, replace(record.latest, code=code), settings, revision_id)
+            return self._update(record, _with_code(record.latest, code, architecture), {}, revision_id)
+
+    def with_code(
+        self, name: str, code: StoredCode, *, architecture: str | None = None, revision_id: str | None = None
+    ) -> FunctionConfiguration:
+        """What `update_code` would make of `$LATEST`, but for its revision and time. Raises the same."""
+        latest = self._snapshot.record(name).latest
+        _check_revision(latest.revision_id, revision_id)
+        return _with_code(latest, code, architecture)
 
     def update_configuration(self, name: str, *, revision_id: str | None = None, **settings: Unpack[Changes]) -> Change:
         """New settings for `$LATEST`; what is not given stays. `PreconditionFailedException` as for `update_code`."""
@@ -217,16 +225,26 @@ class Catalog(ResourceShelf):
             record = replace(record, versions=versions, next_version=next_version, published=latest)
             return self._put(name, record, Change(version))
 
-    def create_alias(self, name: str, alias_name: str, function_version: str, *, description: str = "") -> Alias:
-        """Raises `ResourceConflictException` if it is there, `ResourceNotFoundException` if the version is not."""
+    def create_alias(
+        self,
+        name: str,
+        alias_name: str,
+        function_version: str,
+        *,
+        description: str = "",
+        routing: Mapping[str, float] | None = None,
+    ) -> Alias:
+        """Raises `ResourceConflictException` if it is there, and as `routing.checked_routing` and `check_alias`."""
         validate_alias_name(alias_name)
         validate_description(description)
+        weights = checked_routing({} if routing is None else routing)
         with self._lock:
             record = self._snapshot.record(name)
             if alias_name in record.aliases:
                 raise ResourceConflictException(f"Alias already exists: {self._snapshot.arn(name, alias_name)}")
-            self._check_version(record, function_version)
-            return self._put_alias(record, Alias(name, alias_name, function_version, description))
+            alias = Alias(name, alias_name, function_version, description, routing=weights)
+            check_alias(self._snapshot, record, alias)
+            return self._put_alias(record, alias)
 
     def update_alias(
         self,
@@ -235,22 +253,26 @@ class Catalog(ResourceShelf):
         *,
         function_version: str | None = None,
         description: str | None = None,
+        routing: Mapping[str, float] | None = None,
         revision_id: str | None = None,
     ) -> Alias:
-        """What is not given stays. Raises `ResourceNotFoundException`, `PreconditionFailedException`."""
+        """What is not given stays; a routing of {} is none. Raises as `create_alias`, `PreconditionFailedException`."""
         if description is not None:
             validate_description(description)
+        weights = None if routing is None else checked_routing(routing)
         with self._lock:
             record = self._snapshot.record(name)
-            alias = self._alias(record, alias_name)
-            _check_revision(alias.revision_id, revision_id)
-            if function_version is not None:
-                self._check_version(record, function_version)
-                if alias_name in record.provisioned:
-                    provisioning.check_version(record, alias_name, function_version)
-                alias = replace(alias, function_version=function_version)
-            if description is not None:
-                alias = replace(alias, description=description)
+            before = self._alias(record, alias_name)
+            _check_revision(before.revision_id, revision_id)
+            alias = replace(
+                before,
+                function_version=before.function_version if function_version is None else function_version,
+                description=before.description if description is None else description,
+                routing=before.routing if weights is None else weights,
+            )
+            check_alias(self._snapshot, record, alias)
+            if alias_name in record.provisioned:
+                provisioning.check_versions(record, alias_name, alias.versions)
             return self._put_alias(record, alias)
 
     def delete_alias(self, name: str, alias_name: str) -> None:
@@ -267,10 +289,10 @@ class Catalog(ResourceShelf):
         return self._alias(self._snapshot.record(name), alias_name)
 
     def list_aliases(self, name: str, *, function_version: str | None = None) -> tuple[Alias, ...]:
-        """By name; only those that point at `function_version` if given. Raises `ResourceNotFoundException`."""
+        """By name; only those that lead to `function_version` if given. Raises `ResourceNotFoundException`."""
         aliases = self._snapshot.record(name).aliases
         found = (aliases[key] for key in sorted(aliases))
-        return tuple(alias for alias in found if function_version in (None, alias.function_version))
+        return tuple(alias for alias in found if function_version in (None, *alias.versions))
 
     def put_function_concurrency(self, name: str, reserved: int) -> None:
         """Reserve concurrency for a function, out of the account's.
@@ -397,7 +419,7 @@ class Catalog(ResourceShelf):
         version = record.versions.get(qualifier)
         if version is None:
             raise self._snapshot.not_found(name, qualifier)
-        users = [alias.name for alias in record.aliases.values() if alias.function_version == qualifier]
+        users = [alias.name for alias in record.aliases.values() if qualifier in alias.versions]
         if users:
             raise ResourceConflictException(
                 f"Unable to delete version because the following aliases reference it: [{', '.join(sorted(users))}]"
@@ -438,10 +460,6 @@ class Catalog(ResourceShelf):
         aliases = MappingProxyType({**record.aliases, alias.name: stamped})
         self._put(alias.function_name, replace(record, aliases=aliases), Change())
         return stamped
-
-    def _check_version(self, record: FunctionRecord, version: str) -> None:
-        if version != LATEST and version not in record.versions:
-            raise self._snapshot.not_found(record.latest.function_name, version)
 
     def _stamped(self, configuration: FunctionConfiguration, settings: Settings | Changes) -> FunctionConfiguration:
         """With `settings`, a new revision and the time."""
@@ -502,6 +520,10 @@ def _counted(change: Change) -> Change:
 
 def _codes(configuration: FunctionConfiguration) -> tuple[StoredCode, ...]:
     return configuration.code, *configuration.layers
+
+
+def _with_code(latest: FunctionConfiguration, code: StoredCode, architecture: str | None) -> FunctionConfiguration:
+    return replace(latest, code=code, architecture=latest.architecture if architecture is None else architecture)
 
 
 def _check_revision(current: str, given: str | None) -> None:

@@ -51,7 +51,7 @@ def check_request(snapshot: Snapshot, name: str, qualifier: str, requested: int,
         raise InvalidParameterValueException(UNPUBLISHED)
     check_qualifier(snapshot, name, qualifier)
     record = snapshot.record(name)
-    check_version(record, qualifier, record.version_of(qualifier))
+    check_versions(record, qualifier, record.versions_of(qualifier))
     if requested > ENVIRONMENTS_MAX:
         raise InvalidParameterValueException(
             f"provisioned={requested}: a version has at most {ENVIRONMENTS_MAX:,} environments here"
@@ -76,8 +76,13 @@ def check_request(snapshot: Snapshot, name: str, qualifier: str, requested: int,
         )
 
 
-def check_version(record: FunctionRecord, qualifier: str, version: str) -> None:
-    """Whether provisioned concurrency under this qualifier may go to this version."""
+def check_versions(record: FunctionRecord, qualifier: str, versions: tuple[str, ...]) -> None:
+    """Whether provisioned concurrency under this qualifier may go to these versions."""
+    for version in versions:
+        _check_version(record, qualifier, version)
+
+
+def _check_version(record: FunctionRecord, qualifier: str, version: str) -> None:
     if version == LATEST:
         raise InvalidParameterValueException(UNPUBLISHED)
     if record.versions[version].starts_from_snapshot:
@@ -85,7 +90,7 @@ def check_version(record: FunctionRecord, qualifier: str, version: str) -> None:
             f"SnapStart does not support provisioned concurrency, and version {version} of "
             f"{record.latest.function_name} has SnapStart: publish one without it"
         )
-    if any(other != qualifier and record.version_of(other) == version for other in record.provisioned):
+    if any(other != qualifier and version in record.versions_of(other) for other in record.provisioned):
         told = (
             ALIAS_OF_PROVISIONED
             if qualifier in record.aliases

@@ -26,12 +26,16 @@ def configuration_text(configuration: FunctionConfiguration) -> str:
 
 
 def alias_text(alias: Alias) -> str:
-    return json.dumps({field.name: getattr(alias, field.name) for field in fields(alias)}, separators=(",", ":"))
+    content = {field.name: getattr(alias, field.name) for field in fields(alias)}
+    content["routing"] = dict(alias.routing)
+    return json.dumps(content, separators=(",", ":"))
 
 
 def read_alias(text: str) -> Alias:
     """Raises `TypeError`, `ValueError` for what `alias_text` did not write."""
-    return Alias(**json.loads(text))
+    content: dict[str, Any] = json.loads(text)
+    content["routing"] = MappingProxyType(dict(content.get("routing", {})))
+    return Alias(**content)
 
 
 class Reader:

@@ -40,7 +40,21 @@ class FunctionRecord:
     def provisioned_versions(self) -> dict[str, int]:
         """How much concurrency is provisioned, by version: for each there is one request at most."""
         asked = self.provisioned.items()
-        return {self.version_of(qualifier): request.requested for qualifier, request in asked}
+        shares = (share for qualifier, request in asked for share in self.shares_of(qualifier, request.requested))
+        return {version: units for version, units in shares if units}
+
+    def shares_of(self, qualifier: str, units: int) -> tuple[tuple[str, int], ...]:
+        """What of so many units goes to which version: an alias with weights deals them out by these."""
+        alias = self.aliases.get(qualifier)
+        if alias is None:
+            return ((qualifier, units),)
+        others = tuple((version, round(units * weight)) for version, weight in alias.routing.items())
+        return (alias.function_version, units - sum(share for _, share in others)), *others
+
+    def versions_of(self, qualifier: str) -> tuple[str, ...]:
+        """The versions that an alias leads to; of anything else itself."""
+        alias = self.aliases.get(qualifier)
+        return (qualifier,) if alias is None else alias.versions
 
     def version_of(self, qualifier: str) -> str:
         """The version that an alias names; of anything else itself."""

@@ -17,6 +17,7 @@ from ..._ext.lane import Lane
 from ..._ext.meter import Quota
 from ...clock import Timing
 from ...errors import EngineClosedError, EngineError, LambdaError, ResourceNotFoundException, TooManyRequestsException
+from ..routes import Split
 from .lineage import counts_of, header_of, is_recursive, key_of
 from .queues import EventQueues
 from .rules import Condition, back_off_s, is_too_old
@@ -32,6 +33,9 @@ class Runner(Protocol):
 
     def lane(self, reference: str, qualifier: str | None = None) -> Lane:
         """Raises ResourceNotFoundException, and what keeps a function from being run."""
+
+    def route(self, reference: str, qualifier: str | None = None) -> Lane | Split:
+        """As `lane`; of an alias with weights both lanes."""
 
     def arn(self, name: str) -> str:
         """Unqualified."""
@@ -59,6 +63,7 @@ class Feeder:
         self._drop = drop
         self.queues: EventQueues
         self._busy: dict[Quota, int] = {}  # how many queues have something in flight under it
+        self._splits: dict[EventQueue, Split] = {}  # of those whose events go to two versions
         self.closed = False
         self.resting = False  # what is under way ends, and nothing more begins
 
@@ -69,7 +74,7 @@ class Feeder:
         if self.closed or self.resting or queue.dropped or queue.pause is not None or not queue.window:
             return
         try:
-            lane = self._runner.lane(queue.function, queue.reference)
+            route = self._runner.route(queue.function, queue.reference)
         except ResourceNotFoundException as error:
             self._drop(queue, str(error))
             return
@@ -77,26 +82,53 @@ class Feeder:
             self._back_off(queue, error)
             return
         self._renew(queue)
-        queue.lane = lane
+        lane = self._take_route(queue, route)
         try:
-            self._run(queue, lane)
+            self._run(queue, lane, route)
         finally:
             if queue.in_flight and queue.quota is None:
                 queue.quota = lane.quota
                 self._busy[lane.quota] = self._busy.get(lane.quota, 0) + 1
-            _tell(queue)
+            self._tell(queue)
         self.queues.fill(queue)
 
-    def _run(self, queue: EventQueue, lane: Lane) -> None:
-        traffic, now_ms, room = self._traffic, self._timing.wall_ms(), self._room(queue, lane)
+    def _take_route(self, queue: EventQueue, route: Lane | Split) -> Lane:
+        """Have a queue's events go there from now on; lanes that they went to before need none for them any more."""
+        now = route.lanes if isinstance(route, Split) else (route,)
+        for lane in self.lanes_of(queue):
+            if lane not in now:
+                lane.events = lane.backlog = 0
+        queue.lane = now[0]
+        if isinstance(route, Split):
+            self._splits[queue] = route
+        else:
+            self._splits.pop(queue, None)
+        return now[0]
+
+    def forget(self, queue: EventQueue) -> None:
+        """It is dropped: its lanes need no room for it any more."""
+        for lane in self.lanes_of(queue):
+            lane.backlog = 0
+        self._splits.pop(queue, None)
+
+    def lanes_of(self, queue: EventQueue) -> tuple[Lane, ...]:
+        """Where a queue's events go; none where none went yet."""
+        split = self._splits.get(queue)
+        if split is not None:
+            return split.lanes
+        return () if queue.lane is None else (queue.lane,)
+
+    def _run(self, queue: EventQueue, lane: Lane, route: Lane | Split) -> None:
+        traffic, now_ms = self._traffic, self._timing.wall_ms()
         before = queue.in_flight
         try:
             if lane.quota.most == 0:
                 while queue.window:
                     self._give_up(traffic.take(queue), "ZeroReservedConcurrency")
-            while (event := traffic.run(queue, lane, room, now_ms)) is not None:
-                if not self._run_special(event, lane, room, now_ms):
-                    break
+            if isinstance(route, Split):
+                self._run_split(queue, route, now_ms)
+            else:
+                self._run_all(queue, lane, now_ms)
         except TooManyRequestsException as error:
             if queue.in_flight == 0:  # else the end of one of its own is what to wait for
                 queue.throttles += 1
@@ -105,6 +137,22 @@ class Feeder:
             self._back_off(queue, error)
         if queue.in_flight > before:
             queue.failures = 0
+
+    def _run_all(self, queue: EventQueue, lane: Lane, now_ms: int) -> None:
+        room = self._room(queue, lane)
+        while (event := self._traffic.run(queue, lane, room, now_ms)) is not None:
+            if not self._run_special(event, lane, room, now_ms):
+                return
+
+    def _run_split(self, queue: EventQueue, split: Split, now_ms: int) -> None:
+        """One after the other, each in its own lane: where that has no room, those behind it wait too."""
+        while queue.window:
+            event = self._traffic.take(queue)
+            lane = split.lane_of(event.request_id)
+            taken = queue.in_flight > 0 and lane.outstanding >= max(1, lane.ready + lane.starting) * self._ahead(lane)
+            room = 0 if taken else max(1, lane.quota.most // self._sharing(queue, lane))
+            if not self._run_special(event, lane, room, now_ms):
+                return
 
     def _run_special(self, event: Event, lane: Lane, room: int, now_ms: int) -> bool:
         """Whether there may be room for another."""
@@ -135,11 +183,17 @@ class Feeder:
     def _room(self, queue: EventQueue, lane: Lane) -> int:
         """How many of its events may be in flight."""
         width = max(1, lane.ready + lane.starting)
-        ahead = min(AHEAD_MOST, int(AHEAD_NS / lane.service_ns)) if lane.service_ns else 1
         callers = max(0, lane.outstanding - queue.in_flight)
-        wanted = max(1, width * max(1, ahead) - callers)
-        sharing = self._busy.get(lane.quota, 0) + (queue.quota is None)
-        return min(wanted, max(1, lane.quota.most // sharing))
+        wanted = max(1, width * self._ahead(lane) - callers)
+        return min(wanted, max(1, lane.quota.most // self._sharing(queue, lane)))
+
+    def _ahead(self, lane: Lane) -> int:
+        """How many an environment may have in its lane."""
+        return max(1, min(AHEAD_MOST, int(AHEAD_NS / lane.service_ns))) if lane.service_ns else 1
+
+    def _sharing(self, queue: EventQueue, lane: Lane) -> int:
+        """Among how many queues the lane's limit of concurrency is dealt out."""
+        return max(1, self._busy.get(lane.quota, 0) + (queue.quota is None))
 
     def _back_off(self, queue: EventQueue, error: Exception) -> None:
         """The function cannot be run now; the longer so, the more seldom it is tried."""
@@ -170,11 +224,14 @@ class Feeder:
             if left:
                 self._busy[queue.quota] = left
             queue.quota = None
-            _tell(queue)
+            self._tell(queue)
 
-
-def _tell(queue: EventQueue) -> None:
-    """Have the scaling know how much there is to do."""
-    if queue.lane is not None:
-        queue.lane.events = queue.in_flight
-        queue.lane.backlog = 0 if queue.pause is not None else max(0, queue.to_run)
+    def _tell(self, queue: EventQueue) -> None:
+        """Have the scaling know how much there is to do."""
+        backlog = 0 if queue.pause is not None else max(0, queue.to_run)
+        split = self._splits.get(queue)
+        if split is not None:
+            for (lane, running), (_, waiting) in zip(split.shares(queue.in_flight), split.shares(backlog), strict=True):
+                lane.events, lane.backlog = running, waiting
+        elif queue.lane is not None:
+            queue.lane.events, queue.lane.backlog = queue.in_flight, backlog

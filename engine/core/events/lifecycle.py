@@ -12,7 +12,7 @@ import asyncio
 import logging
 import uuid
 from asyncio import InvalidStateError
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from ..._ext.event import Event, EventQueue, Traffic
@@ -25,6 +25,7 @@ from ...errors import EngineClosedError, EngineError, ServiceException, TooManyR
 from ...store.event_store import Opening, Step
 from ...store.snapshot import LATEST
 from ...wire.payload import too_large
+from ..routes import Split
 from . import lineage, records
 from .couriers import Courier
 from .deliveries import Deliveries
@@ -72,6 +73,10 @@ class Told:
 
 class Place(Runner, Protocol):
     """The engine around events."""
+
+    @property
+    def splits(self) -> Mapping[tuple[str, str | None], Split]:
+        """References, as they were last given to `lane`, that lead to two versions."""
 
     def names(self, reference: str, qualifier: str | None) -> tuple[str, str | None]:
         """Bare name and qualifier."""
@@ -193,6 +198,9 @@ class EventLifecycle:
             raise TooManyRequestsException("Rate Exceeded.", reason="CallerRateLimitExceeded")
         queue = self.queues.queue(reference, qualifier)
         event = self.traffic.accept(queue, lane, payload, extra, self._timing.wall_ms(), waiting)
+        split = self._place.splits.get((reference, qualifier))
+        if split is not None:
+            event.lane = split.lane_of(event.request_id)
         if len(payload) > FREE_BYTES:
             self._large.add(event)
         self.pen.append(event, steps)
@@ -234,7 +242,7 @@ class EventLifecycle:
     def more_room(self, lane: Lane) -> None:
         """A lane whose events wait for room has an environment more."""
         for queue in self.queues.all():
-            if queue.lane is lane:
+            if lane in self._feeder.lanes_of(queue):
                 self._feed(queue)
 
     def _renew(self, queue: EventQueue) -> None:
@@ -404,6 +412,7 @@ class EventLifecycle:
                 self._drop(queue, f"{function} was deleted")
 
     def _drop(self, queue: EventQueue, why: str) -> None:
+        self._feeder.forget(queue)
         lost = self.queues.drop(queue)
         if lost:
             log.warning("%d events are dropped: %s", lost, why)

@@ -35,6 +35,8 @@ class EnginePlace:
         self._catalog = catalog
         self._ledger = ledger
         self.lane = dispatch.lane
+        self.route = dispatch.route
+        self.splits = dispatch.splits
         self.watch = watch
 
     def names(self, reference: str, qualifier: str | None) -> tuple[str, str | None]:
