@@ -27,6 +27,7 @@ from .handlers import HANDLERS, REFUSED
 from .request import ParameterReader
 from .response import Response, ResultWriter, error_response, refusal
 from .service_model import Router, service_model
+from .urls.door import UrlDoor, url_host
 
 BODY_MAX_BYTES: Final = 70_167_211  # what Lambda takes for a zip of 50 MB in base64
 PARSED_ON_LOOP_BYTES: Final = 65_536
@@ -49,6 +50,7 @@ class Application:
         self._router = Router(model)
         self._readers: dict[str, ParameterReader] = {}
         self._writers: dict[str, ResultWriter] = {}
+        self._urls = UrlDoor(client, place)
         self._pages = Starlette(routes=[Route("/health", self._health)])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,6 +59,10 @@ class Application:
         operation = None
         try:
             path = scope["raw_path"]
+            host = url_host(scope["headers"])
+            if host is not None:  # a function's own, for web pages too
+                await self._urls.serve(host, scope, receive, send)
+                return
             self._check_origin(scope["headers"])
             if scope["method"] == "POST" and (function := invocations.function_of(path)) is not None:
                 operation = "Invoke"

@@ -8,9 +8,9 @@ from types import ModuleType
 from typing import Final
 
 from ..call import Handler
-from . import aliases, functions, versions
+from . import aliases, function_urls, functions, versions
 
-MODULES: Final = (aliases, functions, versions)
+MODULES: Final = (aliases, function_urls, functions, versions)
 DURABLE: Final = "durable executions are not run by this engine"
 CAPACITY: Final = "there are no managed instances here: functions run on this host"
 REFUSED: Final[Mapping[str, str]] = {

@@ -1,0 +1,1 @@
+"""F5: function URLs: a function behind an HTTP endpoint of its own, as Lambda's are."""
