@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import parse_qs, unquote_to_bytes
 
 import orjson
@@ -15,7 +15,7 @@ import orjson
 from .. import config
 from .._ext.result import InvokeResult
 from ..client.asynchronous import Client
-from ..errors import InvalidRequestContentException
+from ..errors import InvalidParameterValueException, InvalidRequestContentException
 from ..validation import choice_problem, refuse
 from .asgi import JSON, Receive, Scope, Send, read_body, respond
 
@@ -23,6 +23,7 @@ START: Final = b"/2015-03-31/functions/"
 END: Final = b"/invocations"
 INVOCATION_TYPES: Final = ("Event", "RequestResponse", "DryRun")
 LOG_TYPES: Final = ("None", "Tail")
+TENANTS: Final = "This function is not configured with tenant isolation, so that it takes no tenant id."
 REMAPPED: Final = (b"x-amzn-remapped-content-length", b"0")
 
 
@@ -40,23 +41,15 @@ def function_of(raw_path: bytes) -> str | None:
 
 async def invoke(client: Client, function: str, scope: Scope, receive: Receive, send: Send) -> None:
     """Run a function and answer as Lambda does. Raises what the engine refuses it with."""
-    headers: dict[bytes, bytes] = dict(scope["headers"])
-    body = await read_body(receive, config.EVENT_MAX_BYTES, "InvokeFunction")
-    if body:
-        check_json(body)
-    kind = headers.get(b"x-amz-invocation-type", b"RequestResponse").decode("latin-1")
-    log_type = headers.get(b"x-amz-log-type", b"None").decode("latin-1")
-    if kind not in INVOCATION_TYPES or log_type not in LOG_TYPES:
-        refuse(choice_problem(kind, "invocationType", INVOCATION_TYPES), choice_problem(log_type, "logType", LOG_TYPES))
-    query = scope["query_string"]
+    asked = await read_request(scope, receive, "InvokeFunction", INVOCATION_TYPES)
     result = await client.invoke(
         function,
-        body or None,
-        qualifier=qualifier_of(query) if query else None,
-        invocation_type=kind,  # type: ignore[arg-type]
-        client_context=_text(headers.get(b"x-amz-client-context")),
-        log_tail=log_type == "Tail" and kind == "RequestResponse",
-        trace_header=_text(headers.get(b"x-amzn-trace-id")),
+        asked.payload,
+        qualifier=asked.qualifier,
+        invocation_type=asked.invocation_type,  # type: ignore[arg-type]
+        client_context=asked.client_context,
+        log_tail=asked.log_tail,
+        trace_header=asked.trace_header,
     )
     await respond(send, result.status_code, result.payload, answer_headers(result))
 
@@ -66,7 +59,41 @@ async def invoke_async(client: Client, function: str, receive: Receive, send: Se
     body = await read_body(receive, config.ASYNC_EVENT_MAX_BYTES, "InvokeAsync")
     check_json(body)
     await client.invoke(function, body, invocation_type="Event")
-    await respond(send, 202, b'{"Status":202}', [JSON])
+    await respond(send, 202, b"", [])
+
+
+class Asked(NamedTuple):
+    """What a request for an invocation says."""
+
+    payload: bytes | None
+    qualifier: str | None
+    invocation_type: str
+    client_context: str | None
+    log_tail: bool
+    trace_header: str | None
+
+
+async def read_request(scope: Scope, receive: Receive, what: str, kinds: tuple[str, ...]) -> Asked:
+    """Raises InvalidRequestContentException, RequestTooLargeException, ValidationException."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    body = await read_body(receive, config.EVENT_MAX_BYTES, what)
+    if body:
+        check_json(body)
+    kind = headers.get(b"x-amz-invocation-type", b"RequestResponse").decode("latin-1")
+    log_type = headers.get(b"x-amz-log-type", b"None").decode("latin-1")
+    if kind not in kinds or log_type not in LOG_TYPES:
+        refuse(choice_problem(kind, "invocationType", kinds), choice_problem(log_type, "logType", LOG_TYPES))
+    if b"x-amz-tenant-id" in headers:
+        raise InvalidParameterValueException(TENANTS)
+    query = scope["query_string"]
+    return Asked(
+        body or None,
+        qualifier_of(query) if query else None,
+        kind,
+        _text(headers.get(b"x-amz-client-context")),
+        log_type == "Tail" and kind == "RequestResponse",
+        _text(headers.get(b"x-amzn-trace-id")),
+    )
 
 
 def check_json(body: bytes) -> None:
@@ -93,9 +120,13 @@ def answer_headers(result: InvokeResult) -> list[tuple[bytes, bytes]]:
     if result.function_error:
         headers.append((b"x-amz-function-error", result.function_error.encode()))
     if result.log_tail is not None:
-        tail = result.log_tail.encode()[-config.LOG_TAIL_BYTES :]
-        headers.append((b"x-amz-log-result", base64.b64encode(tail)))
+        headers.append((b"x-amz-log-result", log_result(result.log_tail)))
     return headers
+
+
+def log_result(log_tail: str) -> bytes:
+    """LogResult: the last 4 KB of the log, in base64."""
+    return base64.b64encode(log_tail.encode()[-config.LOG_TAIL_BYTES :])
 
 
 def qualifier_of(query: bytes) -> str | None:

@@ -90,3 +90,58 @@ def test_requests_of_web_pages_and_for_other_hosts_are_refused(served: Gateway) 
         told = served.curl("-o", "-", "-w", " %{http_code}", "-H", header, "/2015-03-31/functions/").stdout
         assert told.endswith(" 403")
         assert "AccessDenied" in served.curl("-i", "-H", header, "/2015-03-31/functions/").stdout
+
+
+def test_changes_may_depend_on_what_is_there(served: Gateway, aws: Any) -> None:
+    first = served.deploy("guarded", ECHO)
+    changed = aws.update_function_configuration(FunctionName="guarded", Timeout=7, RevisionId=first["RevisionId"])
+    assert (changed["Timeout"], changed["MemorySize"]) == (7, 128)
+    for late in (
+        lambda: aws.update_function_configuration(FunctionName="guarded", Timeout=8, RevisionId=first["RevisionId"]),
+        lambda: aws.update_function_code(
+            FunctionName="guarded", ZipFile=zipped({"app.py": ""}), RevisionId=first["RevisionId"]
+        ),
+        lambda: aws.publish_version(FunctionName="guarded", RevisionId=first["RevisionId"]),
+    ):
+        with pytest.raises(aws.exceptions.PreconditionFailedException, match="does not match the latest Revision Id"):
+            late()
+    with pytest.raises(aws.exceptions.InvalidParameterValueException, match="CodeSHA256"):
+        aws.publish_version(FunctionName="guarded", CodeSha256="x" * 44)
+    assert aws.publish_version(FunctionName="guarded", CodeSha256=first["CodeSha256"])["Version"] == "1"
+
+
+def test_a_dry_run_of_new_code_changes_nothing(served: Gateway, aws: Any) -> None:
+    made = served.deploy("rehearsed", ECHO)
+    new = zipped({"app.py": "def handler(e, c): return 'new'"})
+    told = aws.update_function_code(FunctionName="rehearsed", ZipFile=new, DryRun=True)
+    assert told["CodeSha256"] != made["CodeSha256"]
+    assert aws.get_function_configuration(FunctionName="rehearsed")["CodeSha256"] == made["CodeSha256"]
+    with pytest.raises(aws.exceptions.InvalidParameterValueException, match="Could not unzip uploaded file"):
+        aws.update_function_code(FunctionName="rehearsed", ZipFile=b"PK nothing", DryRun=True)
+
+
+def test_an_alias_tells_its_weights(served: Gateway, aws: Any) -> None:
+    served.deploy("weighed", ECHO, Publish=True)
+    aws.update_function_code(
+        FunctionName="weighed", ZipFile=zipped({"app.py": "def handler(e, c): return 2"}), Publish=True
+    )
+    weights = {"AdditionalVersionWeights": {"2": 0.1}}
+    made = aws.create_alias(FunctionName="weighed", Name="live", FunctionVersion="1", RoutingConfig=weights)
+    assert made["RoutingConfig"] == weights
+    with pytest.raises(aws.exceptions.PreconditionFailedException):
+        aws.update_alias(FunctionName="weighed", Name="live", RevisionId="another", RoutingConfig={})
+    plain = aws.update_alias(FunctionName="weighed", Name="live", RevisionId=made["RevisionId"], RoutingConfig={})
+    assert "RoutingConfig" not in plain
+
+
+def test_lists_leave_out_what_lambda_leaves_out(served: Gateway, aws: Any) -> None:
+    served.deploy("listed", ECHO)
+    pages = aws.get_paginator("list_functions").paginate(PaginationConfig={"PageSize": 1})
+    found = {each["FunctionName"]: each for page in pages for each in page["Functions"]}
+    assert "listed" in found
+    assert not {"State", "LastUpdateStatus", "RuntimeVersionConfig"} & found["listed"].keys()
+    assert sorted(found) == list(found)
+    whole = aws.get_function_configuration(FunctionName="listed")
+    assert whole["RuntimeVersionConfig"]["RuntimeVersionArn"].startswith("arn:aws:lambda:us-east-1::runtime:")
+    with pytest.raises(aws.exceptions.InvalidParameterValueException, match="Marker="):
+        aws.list_functions(Marker="made up")

@@ -18,15 +18,24 @@ def _shape(call: Call, alias: Alias) -> dict[str, Any]:
         "Name": alias.name,
         "FunctionVersion": alias.function_version,
         "Description": alias.description,
+        "RoutingConfig": {"AdditionalVersionWeights": dict(alias.routing)} if alias.routing else None,
         "RevisionId": alias.revision_id,
     }
+
+
+def _routing(given: Mapping[str, Any]) -> Mapping[str, float] | None:
+    """None where nothing is said of it; an empty RoutingConfig takes the second version away."""
+    routing = given.get("RoutingConfig")
+    return None if routing is None else routing.get("AdditionalVersionWeights", {})
 
 
 async def create_alias(call: Call) -> Mapping[str, Any]:
     given = call.given
     description = given.get("Description", "")
     name = function_only(call)
-    alias = await call.client.create_alias(name, given["Name"], given["FunctionVersion"], description=description)
+    alias = await call.client.create_alias(
+        name, given["Name"], given["FunctionVersion"], description=description, routing=_routing(given)
+    )
     return _shape(call, alias)
 
 
@@ -37,6 +46,8 @@ async def update_alias(call: Call) -> Mapping[str, Any]:
         given["Name"],
         function_version=given.get("FunctionVersion"),
         description=given.get("Description"),
+        routing=_routing(given),
+        revision_id=given.get("RevisionId"),
     )
     return _shape(call, alias)
 

@@ -10,8 +10,8 @@ from ..call import Call
 from .code import code_of
 from .names import LATEST, function_and_qualifier, function_only
 from .pages import page
-from .settings import changes_of, settings_of
-from .shapes import configuration
+from .settings import architecture_of, changes_of, settings_of
+from .shapes import configuration, listed
 
 
 async def create_function(call: Call) -> Mapping[str, Any]:
@@ -29,8 +29,14 @@ async def update_function_code(call: Call) -> Mapping[str, Any]:
     given = call.given
     name = function_only(call)
     async with code_of(call, given) as code:
-        made = await call.client.update_function_code(name, code=code, revision_id=given.get("RevisionId"))
-    if given.get("Publish"):
+        made = await call.client.update_function_code(
+            name,
+            code=code,
+            revision_id=given.get("RevisionId"),
+            architecture=architecture_of(given),
+            dry_run=bool(given.get("DryRun")),
+        )
+    if given.get("Publish") and not given.get("DryRun"):
         made = await call.client.publish_version(name)
     return configuration(made, qualified=bool(given.get("Publish")))
 
@@ -66,7 +72,7 @@ async def list_functions(call: Call) -> Mapping[str, Any]:
     if region not in (None, "ALL", call.place.region):
         functions = []
     taken, marker = page(functions, call.given, lambda found: f"{found.function_name}:{found.version}")
-    return {"Functions": [configuration(each, qualified=version == "ALL") for each in taken], "NextMarker": marker}
+    return {"Functions": [listed(each, qualified=version == "ALL") for each in taken], "NextMarker": marker}
 
 
 async def delete_function(call: Call) -> Mapping[str, Any]:

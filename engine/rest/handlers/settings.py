@@ -18,7 +18,15 @@ PLAIN: Final[Mapping[str, str]] = {
 
 def settings_of(given: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of `create_function`: what is not given is left to its default."""
-    return changes_of(given)
+    told = changes_of(given)
+    architecture = architecture_of(given)
+    return told if architecture is None else {**told, "architecture": architecture}
+
+
+def architecture_of(given: Mapping[str, Any]) -> str | None:
+    """The one of `Architectures`, which is a list with a place for one."""
+    architectures = given.get("Architectures")
+    return architectures[0] if architectures else None
 
 
 def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:

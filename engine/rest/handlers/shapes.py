@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from typing import Any, Final
 
 from ...model import EventInvokeConfig, FunctionConfiguration, ProvisionedConcurrencyConfig
@@ -9,8 +11,12 @@ from ...model import EventInvokeConfig, FunctionConfiguration, ProvisionedConcur
 LATEST: Final = "$LATEST"
 
 
+# What the service leaves out of lists: https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html
+NOT_IN_LISTS: Final = ("State", "LastUpdateStatus", "RuntimeVersionConfig")
+
+
 def configuration(function: FunctionConfiguration, *, qualified: bool) -> dict[str, Any]:
-    """FunctionConfiguration. Fields and defaults as the service gives them for a function that is ready.
+    """FunctionConfiguration of a function that is ready, with the fields and defaults that the service gives.
 
     qualified: whether the ARN has `:$LATEST`, which it has where the caller named it.
     """
@@ -41,8 +47,21 @@ def configuration(function: FunctionConfiguration, *, qualified: bool) -> dict[s
         "Architectures": [function.architecture],
         "EphemeralStorage": {"Size": function.ephemeral_storage_mb},
         "SnapStart": _snap_start(function),
+        "RuntimeVersionConfig": {"RuntimeVersionArn": runtime_version_arn(function.region, function.runtime)},
         "LoggingConfig": {"LogFormat": "Text", "LogGroup": function.log_group},
     }
+
+
+def listed(function: FunctionConfiguration, *, qualified: bool) -> dict[str, Any]:
+    """FunctionConfiguration as lists have it."""
+    told = configuration(function, qualified=qualified)
+    return {member: value for member, value in told.items() if member not in NOT_IN_LISTS}
+
+
+def runtime_version_arn(region: str, runtime: str) -> str:
+    """Names the interpreter that runs a runtime's functions here: another build of it has another ARN."""
+    digest = hashlib.sha256(f"{runtime} on {sys.version}".encode()).hexdigest()
+    return f"arn:aws:lambda:{region}::runtime:{digest}"
 
 
 def _snap_start(function: FunctionConfiguration) -> dict[str, str]:
