@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from . import config, errors, settings
@@ -13,6 +14,7 @@ from ._ext.lane import Lane
 from ._ext.result import InvokeResult
 from ._ext.scheduler import Scheduler
 from .clock import LoopTiming, Timing
+from .core.account_plane import AccountPlane
 from .core.control import Control
 from .core.control_plane import ControlPlane
 from .core.events import lineage
@@ -20,6 +22,7 @@ from .core.events.couriers import Courier
 from .core.events.lifecycle import EventLifecycle, Waiting
 from .core.events.place import EnginePlace, keeper_of
 from .core.keep_alive.choose import eviction_order, keep_alive_policy
+from .core.layer_plane import LayerPlane
 from .core.memory import HostMemory
 from .core.resource_plane import ResourcePlane
 from .core.scaling import Scaling
@@ -55,7 +58,7 @@ class Doorway(NamedTuple):
     traced: Callable[[Lane, bytes, str, str], bytes]
 
 
-class Engine(ControlPlane, SchedulePlane, ResourcePlane):
+class Engine(ControlPlane, SchedulePlane, ResourcePlane, LayerPlane, AccountPlane):
     """AWS Lambda on this host, for programs that run an event loop (asyncio or uvloop).
 
         async with Engine() as engine:
@@ -340,10 +343,11 @@ class Engine(ControlPlane, SchedulePlane, ResourcePlane):
         return Doorway(scheduler, control.dispatch.lane, receipt, self.events.accept, self._traced)
 
     def _traced(self, lane: Lane, extra: bytes, header: str, invocation_type: str) -> bytes:
-        arn = self._opened().catalog.snapshot.arn(lane.name)
+        catalog = self._opened().catalog
+        arn = catalog.snapshot.arn(lane.name)
         if invocation_type == "Event":
             return lineage.with_header(extra, lineage.arriving(lineage.checked(header), arn).header)
-        return lineage.called_on(extra, header, arn)
+        return lineage.called_on(extra, header, arn, allowed=partial(catalog.allows_recursion, lane.name))
 
     # --- what happened ------------------------------------------------------------------------------------------------
 

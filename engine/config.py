@@ -24,6 +24,7 @@ ENVIRONMENT_MAX_BYTES: Final = 4_096
 ZIP_MAX_BYTES: Final = 52_428_800
 UNZIPPED_MAX_BYTES: Final = 262_144_000
 LAYERS_MAX: Final = 5
+CODE_STORAGE_MAX_BYTES: Final = 80_530_636_800  # of all versions and layers as zips: 75 GB
 NETWORKS: Final = ("host", "loopback", "none")  # what a function may reach; Lambda has no such setting
 ACCOUNT_CONCURRENCY: Final = 1_000
 UNRESERVED_CONCURRENCY_MIN: Final = 100
@@ -44,6 +45,8 @@ REGION_DEFAULT: Final = "us-east-1"
 ACCOUNT_ID_DEFAULT: Final = "000000000000"
 
 # The engine's own bounds.
+CODE_PART_BYTES: Final = 1_048_576  # of a zip that is read at a time, where nothing else is asked for
+CODE_PART_MAX_BYTES: Final = 4_194_304  # which fits into a message
 ENVIRONMENTS_MAX: Final = 1_000  # of one function version; Lambda starts at most 1,000 per 10 s
 KEEP_ALIVE_S: Final = 600.0
 EVICTION: Final[Literal["greedy-dual"]] = "greedy-dual"

@@ -13,6 +13,7 @@ from . import config
 
 Code: TypeAlias = "str | os.PathLike[str] | bytes"  # a folder, a .zip, a .py file, or the bytes of a zip
 Network: TypeAlias = Literal["host", "loopback", "none"]
+RecursiveLoop: TypeAlias = Literal["Allow", "Terminate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class FunctionConfiguration:
     network: Network | None = None
     snap_start: bool = False
     dead_letter_target_arn: str | None = None
+    layer_arns: tuple[str, ...] = ()  # of each of `layers` the ARN of its version; "" of what was given as code
 
     @property
     def function_arn(self) -> str:
@@ -73,6 +75,47 @@ class FunctionConfiguration:
     @property
     def log_group(self) -> str:
         return f"/aws/lambda/{self.function_name}"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerVersion:
+    """One published version of a layer, immutable. `created_date` is ISO 8601; "" of `license_info` is none."""
+
+    layer_name: str
+    version: int
+    code: StoredCode
+    description: str = ""
+    compatible_runtimes: tuple[str, ...] = ()
+    compatible_architectures: tuple[str, ...] = ()
+    license_info: str = ""
+    created_date: str = ""
+    region: str = config.REGION_DEFAULT
+    account_id: str = config.ACCOUNT_ID_DEFAULT
+
+    @property
+    def layer_arn(self) -> str:
+        return f"arn:aws:lambda:{self.region}:{self.account_id}:layer:{self.layer_name}"
+
+    @property
+    def layer_version_arn(self) -> str:
+        return f"{self.layer_arn}:{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSettings:
+    """What this engine's account may have and has, as Lambda counts it.
+
+    `total_code_size_bytes` are the zips of every version of every function and layer, each counted, of at most
+    `total_code_size_limit_bytes`. The other two limits are of one bundle, unpacked and as a zip in a request.
+    """
+
+    total_code_size_limit_bytes: int
+    code_size_unzipped_limit_bytes: int
+    code_size_zipped_limit_bytes: int
+    concurrent_executions: int
+    unreserved_concurrent_executions: int
+    total_code_size_bytes: int
+    function_count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,17 +14,20 @@ from typing import Any, Literal, TypeVar
 
 import uvloop
 
-from . import app, errors
+from . import app, config, errors
 from ._ext.result import InvokeResult
 from .client.blocking import connect
 from .model import (
+    AccountSettings,
     Alias,
     Code,
     EventInvokeConfig,
     FunctionConfiguration,
+    LayerVersion,
     LogEvent,
     LogPage,
     ProvisionedConcurrencyConfig,
+    RecursiveLoop,
     Resource,
     Schedule,
 )
@@ -435,6 +438,42 @@ class Engine:
     def delete_resource(self, kind: str, key: str, *, revision_id: str | None = None) -> None:
         """Raises ResourceNotFoundException, PreconditionFailedException."""
         self._wait(self._engine.delete_resource(kind, key, revision_id=revision_id))
+
+    def publish_layer_version(self, name: str, *, code: Code, **settings: Any) -> LayerVersion:
+        """Publish the next version of a layer; see `engine.Engine.publish_layer_version`."""
+        return self._wait(self._engine.publish_layer_version(name, code=code, **settings))
+
+    def get_layer_version(self, name: str, version: int) -> LayerVersion:
+        """Raises ResourceNotFoundException."""
+        return self._wait(self._engine.get_layer_version(name, version))
+
+    def list_layers(self, **compatible: str | None) -> list[LayerVersion]:
+        """The latest version of each layer; see `engine.Engine.list_layers`."""
+        return self._wait(self._engine.list_layers(**compatible))
+
+    def list_layer_versions(self, name: str, **compatible: str | None) -> list[LayerVersion]:
+        """All versions of a layer, the newest first; see `engine.Engine.list_layer_versions`."""
+        return self._wait(self._engine.list_layer_versions(name, **compatible))
+
+    def delete_layer_version(self, name: str, version: int) -> None:
+        """Functions that use it keep it."""
+        self._wait(self._engine.delete_layer_version(name, version))
+
+    def read_code(self, sha256: str, offset: int = 0, size: int = config.CODE_PART_BYTES) -> bytes:
+        """A part of a function's or a layer's zip; see `engine.Engine.read_code`."""
+        return self._wait(self._engine.read_code(sha256, offset, size))
+
+    def account_settings(self) -> AccountSettings:
+        """What the account may have and has."""
+        return self._wait(self._engine.account_settings())
+
+    def put_function_recursion_config(self, name: str, recursive_loop: RecursiveLoop) -> RecursiveLoop:
+        """Whether a function that is called by itself is stopped."""
+        return self._wait(self._engine.put_function_recursion_config(name, recursive_loop))
+
+    def get_function_recursion_config(self, name: str) -> RecursiveLoop:
+        """What was put, else "Terminate"."""
+        return self._wait(self._engine.get_function_recursion_config(name))
 
     def logs(
         self, name: str, *, qualifier: str | None = None, request_id: str | None = None, limit: int | None = None

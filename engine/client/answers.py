@@ -8,12 +8,15 @@ from typing import Any, TypeVar
 from .._ext.result import InvokeResult
 from ..errors import ConnectionLostError
 from ..model import (
+    AccountSettings,
     Alias,
     EventInvokeConfig,
     FunctionConfiguration,
+    LayerVersion,
     LogEvent,
     LogPage,
     ProvisionedConcurrencyConfig,
+    RecursiveLoop,
     Resource,
     Schedule,
 )
@@ -90,6 +93,32 @@ def resource(told: Answer) -> Resource:
 
 def resources(told: Answer) -> list[Resource]:
     return [resource(each) for each in told["resources"]]
+
+
+def layer_version(told: Answer) -> LayerVersion:
+    return from_map(LayerVersion, told)
+
+
+def layers(told: Answer) -> list[LayerVersion]:
+    return [layer_version(each) for each in told["layers"]]
+
+
+def layer_versions(told: Answer) -> list[LayerVersion]:
+    return [layer_version(each) for each in told["layer_versions"]]
+
+
+def data(told: Answer) -> bytes:
+    part: bytes = told["data"]
+    return part
+
+
+def account_settings(told: Answer) -> AccountSettings:
+    return from_map(AccountSettings, told)
+
+
+def recursive_loop(told: Answer) -> RecursiveLoop:
+    value: RecursiveLoop = told["recursive_loop"]
+    return value
 
 
 def log_page(told: Answer) -> LogPage:

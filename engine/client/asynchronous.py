@@ -25,6 +25,7 @@ from ..records.statistics import BillTable
 from ..store.build import Progress
 from ..wire.messages import given, invoke_params, own_trace
 from . import answers, bundles
+from .layers import AsynchronousLayers
 from .link import Link
 from .opening import BACK_OFF_S, CONNECT_TIMEOUT_S, ClientStatistics, InvocationType, Tls, destination
 from .resources import AsynchronousResources
@@ -33,7 +34,7 @@ from .schedules import AsynchronousSchedules
 T = TypeVar("T")
 
 
-class Client(AsynchronousSchedules, AsynchronousResources):
+class Client(AsynchronousSchedules, AsynchronousResources, AsynchronousLayers):
     """An engine at the other end of a socket. Made by `connect`.
 
     Any number of calls may be under way at once on its one connection; answers come in any order. When the connection
@@ -425,6 +426,16 @@ class Client(AsynchronousSchedules, AsynchronousResources):
     async def _deploy(
         self, method: str, arguments: dict[str, Any], code: Code | None, layers: Sequence[Code] | None
     ) -> FunctionConfiguration:
+        return await self._send_code(method, answers.configuration, arguments, code, layers)
+
+    async def _send_code(
+        self,
+        method: str,
+        reader: Callable[[Any], T],
+        arguments: dict[str, Any],
+        code: Code | None,
+        layers: Sequence[Code] | None = None,
+    ) -> T:
         with ExitStack() as held:
             made = [
                 await asyncio.to_thread(held.enter_context, bundles.zipped(each, self._progress))
@@ -435,8 +446,8 @@ class Client(AsynchronousSchedules, AsynchronousResources):
         if code is not None:
             arguments["code"] = sent.pop(0)
         if layers is not None:
-            arguments["layers"] = sent
-        return answers.read(answers.configuration, await link.call(method, [arguments]))
+            arguments["layers"] = bundles.told_layers(layers, sent)
+        return answers.read(reader, await link.call(method, [arguments]))
 
     async def _upload(self, link: Link, made: bytes | Path) -> bytes | dict[str, int]:
         """What stands for a zip in a message: itself, or its upload, which belongs to this one connection."""

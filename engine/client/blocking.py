@@ -27,6 +27,7 @@ from ..store.build import Progress
 from ..wire.messages import given, invoke_params, own_trace
 from ..wire.values import error_from_map
 from . import answers, bundles
+from .layers import BlockingLayers
 from .opening import BACK_OFF_S, CONNECT_TIMEOUT_S, ClientStatistics, InvocationType, Tls, destination
 from .resources import BlockingResources
 from .schedules import BlockingSchedules
@@ -35,7 +36,7 @@ from .shared import SharedLink
 T = TypeVar("T")
 
 
-class Client(BlockingSchedules, BlockingResources):
+class Client(BlockingSchedules, BlockingResources, BlockingLayers):
     """An engine at the other end of a socket. Made by `connect`.
 
     Any number of threads may call at once; their calls share one connection and answers come in any order. There is no
@@ -418,6 +419,16 @@ class Client(BlockingSchedules, BlockingResources):
     def _deploy(
         self, method: str, arguments: dict[str, Any], code: Code | None, layers: Sequence[Code] | None
     ) -> FunctionConfiguration:
+        return self._send_code(method, answers.configuration, arguments, code, layers)
+
+    def _send_code(
+        self,
+        method: str,
+        reader: Callable[[Any], T],
+        arguments: dict[str, Any],
+        code: Code | None,
+        layers: Sequence[Code] | None = None,
+    ) -> T:
         link = self._live()
         with ExitStack() as held:
             made = [
@@ -427,8 +438,8 @@ class Client(BlockingSchedules, BlockingResources):
         if code is not None:
             arguments["code"] = sent.pop(0)
         if layers is not None:
-            arguments["layers"] = sent
-        return answers.read(answers.configuration, self._call(link, method, [arguments]))
+            arguments["layers"] = bundles.told_layers(layers, sent)
+        return answers.read(reader, self._call(link, method, [arguments]))
 
     def _upload(self, link: SharedLink, made: bytes | Path) -> bytes | dict[str, int]:
         """What stands for a zip in a message: itself, or its upload, which belongs to this one connection."""

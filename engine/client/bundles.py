@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..errors import CodeStorageExceededException
 from ..model import Code
 from ..store.build import Builder, Progress
+from ..store.layers import is_layer_arn
 from ..store.source import bundle
 from ..wire.messages import INLINE_CODE_BYTES, UPLOAD_PART_BYTES
 
@@ -43,4 +45,11 @@ def parts(made: bytes | Path) -> Iterator[bytes]:
 
 
 def all_codes(code: Code | None, layers: Sequence[Code] | None) -> list[Code]:
-    return [each for each in (code, *(layers or ())) if each is not None]
+    """What is to be made a zip: not the layers that are published, which are named by their ARNs."""
+    return [each for each in (code, *(layers or ())) if each is not None and not is_layer_arn(each)]
+
+
+def told_layers(layers: Sequence[Code], sent: list[Any]) -> list[Any]:
+    """What stands for each layer in a message: its ARN, or the next of what was sent."""
+    made = iter(sent)
+    return [layer if is_layer_arn(layer) else next(made) for layer in layers]

@@ -13,8 +13,9 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from .. import config
 from .._ext.lane import Lane
 from .._ext.meter import Meter
 from .._ext.result import InvokeResult
@@ -25,6 +26,7 @@ from ..model import (
     Code,
     EventInvokeConfig,
     FunctionConfiguration,
+    LayerVersion,
     LogEvent,
     LogPage,
     ProvisionedConcurrencyConfig,
@@ -37,13 +39,15 @@ from ..records.prices import PriceList
 from ..records.rollups import By, Configured
 from ..records.statistics import BillTable, version_statistics
 from ..settings import OWN_RUNTIME, EngineSettings, check_architecture, usable_cpus
+from ..store.blobs import ARCHIVE_MAX_BYTES
 from ..store.build import Builder, Progress
-from ..store.catalog import Change
+from ..store.catalog import Change, Settings
 from ..store.event_invoke import EventInvokeSettings
+from ..store.layers import LayerSettings, check_layer_arns, is_layer_arn, validate_layer
 from ..store.runtime_packages import link_runtime_packages
 from ..store.source import bundle
 from ..store.storage import Storage
-from ..validation import validate_configuration
+from ..validation import number_problem, refuse, text_problem, validate_configuration
 from .dispatch import Dispatch, LaneSettings
 from .folders import engine_folder, remove_of_dead_processes
 from .provisioned import ProvisionedConcurrency
@@ -53,6 +57,7 @@ from .supervisor import Supervisor
 
 Deployed: TypeAlias = Callable[[], FunctionConfiguration]
 Done: TypeAlias = Callable[[], None]
+SHA256_TEXT_MAX: Final = 64  # of what may be a CodeSha256, which has 44 characters
 
 
 class Control:
@@ -145,8 +150,9 @@ class Control:
         check_architecture(given["architecture"])
         self._check(name, given, len(layers))
         with ExitStack() as held:
-            stored, stored_layers = self._put_all(code, layers, progress, held)
-            change = self.catalog.create_function(name, stored, layers=stored_layers, **given)
+            used = self._put_layers(layers, progress, held)
+            stored = self._put(code, progress, held)
+            change = self.catalog.create_function(name, stored, **used, **given)
         return lambda: self._deployed(change)
 
     def update_function_code(
@@ -161,10 +167,9 @@ class Control:
         """New code; see `Engine.update_function_code`."""
         if architecture is not None:
             check_architecture(architecture)
-        latest = self.catalog.get(name).latest
+        self.catalog.get(name)
         with ExitStack() as held:
-            already = sum(layer.unzipped_bytes for layer in latest.layers)
-            stored = self._put(code, already, progress, held)
+            stored = self._put(code, progress, held)
             if dry_run:
                 would_be = self.catalog.with_code(name, stored, architecture=architecture, revision_id=revision_id)
                 return lambda: would_be
@@ -190,7 +195,7 @@ class Control:
         self._check(name, merged, len(latest.layers if layers is None else layers))
         with ExitStack() as held:
             if layers is not None:
-                changes = {**changes, "layers": tuple(self._put(layer, 0, progress, held) for layer in layers)}
+                changes = {**changes, **self._put_layers(layers, progress, held)}
             change = self.catalog.update_configuration(name, revision_id=revision_id, **changes)
         return lambda: self._deployed(change)
 
@@ -306,6 +311,32 @@ class Control:
         """Say nothing of them any more."""
         self.catalog.delete_event_invoke_config(name, qualifier)
         return lambda: None
+
+    # --- layers and code ----------------------------------------------------------------------------------------------
+
+    def publish_layer_version(
+        self, name: str, code: Code, said: LayerSettings, progress: Progress | None
+    ) -> Callable[[], LayerVersion]:
+        """The next version of a layer; see `Engine.publish_layer_version`."""
+        validate_layer(name, **said)
+        with ExitStack() as held:
+            made = self.catalog.publish_layer_version(name, self._put(code, progress, held), **said)
+        return lambda: made
+
+    def delete_layer_version(self, name: str, version: int) -> Done:
+        """Functions that use it have references of their own."""
+        for stored in self.catalog.delete_layer_version(name, version):
+            self._store.release(stored)
+        return lambda: None
+
+    def read_code(self, sha256: str, offset: int, size: int) -> bytes:
+        """See `Engine.read_code`."""
+        refuse(
+            text_problem(sha256, "sha256", None, SHA256_TEXT_MAX),
+            number_problem(offset, "offset", 0, ARCHIVE_MAX_BYTES),
+            number_problem(size, "size", 1, config.CODE_PART_MAX_BYTES),
+        )
+        return self._store.read_zip(sha256, offset, size)
 
     def _charge(self) -> None:
         """Have the ledger count what is provisioned now. What it could not write it is told again with the next bill.
@@ -423,16 +454,22 @@ class Control:
             stacklevel=2,
         )
 
-    def _put_all(
-        self, code: Code, layers: Sequence[Code], progress: Progress | None, held: ExitStack
-    ) -> tuple[StoredCode, tuple[StoredCode, ...]]:
-        stored_layers = tuple(self._put(layer, 0, progress, held) for layer in layers)
-        already = sum(layer.unzipped_bytes for layer in stored_layers)
-        return self._put(code, already, progress, held), stored_layers
+    def _put_layers(self, layers: Sequence[Code], progress: Progress | None, held: ExitStack) -> Settings:
+        """Content and ARNs of a function's layers, of which some are published and some are given as code."""
+        arns = tuple(str(layer) if is_layer_arn(layer) else "" for layer in layers)
+        check_layer_arns(self.catalog.snapshot, filter(None, arns))
+        stored: list[StoredCode] = []
+        for layer, arn in zip(layers, arns, strict=True):
+            if arn:
+                stored.append(self.catalog.hold_layer(arn))
+                held.callback(self._store.release, stored[-1])
+            else:
+                stored.append(self._put(layer, progress, held))
+        return {"layers": tuple(stored), "layer_arns": arns}
 
-    def _put(self, code: Code, already_bytes: int, progress: Progress | None, held: ExitStack) -> StoredCode:
+    def _put(self, code: Code, progress: Progress | None, held: ExitStack) -> StoredCode:
         with bundle(code, build=self._builder, progress=progress) as zipped:
-            stored = self._store.put_zip(zipped, already_bytes=already_bytes)
+            stored = self._store.put_zip(zipped)
         held.callback(self._store.release, stored)
         return stored
 

@@ -14,6 +14,7 @@ import msgpack
 
 from ..app import Engine
 from ..errors import InvalidParameterValueException, ProtocolError
+from ..store.layers import is_layer_arn
 from ..wire.values import as_map
 from .uploads import Uploads
 
@@ -53,6 +54,15 @@ METHODS: Final[Mapping[str, str | None]] = {
     "get_resource": None,
     "list_resources": "resources",
     "delete_resource": None,
+    "publish_layer_version": None,
+    "get_layer_version": None,
+    "list_layers": "layers",
+    "list_layer_versions": "layer_versions",
+    "delete_layer_version": None,
+    "read_code": "data",
+    "account_settings": None,
+    "put_function_recursion_config": "recursive_loop",
+    "get_function_recursion_config": "recursive_loop",
     "stats": None,
     "bill": None,
 }
@@ -120,7 +130,8 @@ def _with_code(arguments: dict[str, Any], uploads: Uploads) -> dict[str, Any]:
     if arguments.get("layers") is not None:
         if not isinstance(arguments["layers"], list):
             raise InvalidParameterValueException(f"layers is an array, not {_kind(arguments['layers'])}")
-        arguments["layers"] = [_code(layer, uploads) for layer in arguments["layers"]]
+        layers = arguments["layers"]
+        arguments["layers"] = [layer if is_layer_arn(layer) else _code(layer, uploads) for layer in layers]
     return arguments
 
 

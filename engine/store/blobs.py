@@ -40,9 +40,11 @@ from ..errors import (
     InvalidZipFileException,
     LambdaError,
     RequestTooLargeException,
+    ResourceNotFoundException,
     ServiceException,
 )
 from ..model import StoredCode
+from ..validation import shown
 from .data_folder import close_in_children
 from .markers import SUFFIX, UNSETTLED_MAX, Markers
 from .unpack import bad_zip, too_big, unpack_zip
@@ -76,12 +78,12 @@ class CodeStore:
             self._sweep()
         self._byte_lock(_OPEN_BYTE, fcntl.F_RDLCK, wait=True)
 
-    def put_zip(self, data: bytes | Path, *, already_bytes: int = 0) -> StoredCode:
+    def put_zip(self, data: bytes | Path) -> StoredCode:
         """Store a zip and unpack it, once per content. The answer holds one reference: `release` it in the end.
 
         `bytes` came in a request and may have 52,428,800 bytes (`RequestTooLargeException`); a path stands for an
-        upload and is only held to the unzipped limit, of which layers have used `already_bytes`. Raises what
-        `unpack.unpack_zip` raises, and `ServiceException` for a disk that is full or fails; nothing is left then.
+        upload and is only held to the unzipped limit. Raises what `unpack.unpack_zip` raises, and `ServiceException`
+        for a disk that is full or fails; nothing is left then.
         """
         with _disk_trouble_told(self.root), self._incoming() as folder:
             incoming = folder / "bundle.zip"
@@ -89,7 +91,7 @@ class CodeStore:
             sha = digest.hex()
             self._count_up(sha)
             try:
-                unzipped = self._unpacked(sha, incoming, already_bytes)
+                unzipped = self._unpacked(sha, incoming)
             except BaseException:
                 self._count_down(sha)
                 raise
@@ -101,6 +103,24 @@ class CodeStore:
     def zip_path(self, stored: StoredCode) -> Path:
         """The zip as it was put; there as long as a reference is held."""
         return self.root / f"{stored.root.name}.zip"
+
+    def read_zip(self, sha256: str, offset: int, size: int) -> bytes:
+        """So much of the zip with this CodeSha256, from `offset` on; less at its end, and nothing past it.
+
+        Raises `ResourceNotFoundException` for one that this store holds no reference to.
+        """
+        unknown = ResourceNotFoundException(f"There is no code with CodeSha256 {shown(sha256)!r}")
+        try:
+            sha = tree_name(sha256)
+        except ValueError:
+            raise unknown from None
+        if sha not in self._counts:
+            raise unknown
+        try:
+            with (self.root / f"{sha}.zip").open("rb") as zipped:
+                return os.pread(zipped.fileno(), size, offset)
+        except FileNotFoundError:  # the last reference went this moment
+            raise unknown from None
 
     def retain(self, stored: StoredCode) -> None:
         """Hold one more reference. Raises `ValueError` if this store holds none: its files may be gone."""
@@ -196,15 +216,13 @@ class CodeStore:
                 moved.append((self.root / name).rename(self.root / f"{_TRASH}{uuid.uuid4().hex}"))
         return moved
 
-    def _unpacked(self, sha: str, incoming: Path, already_bytes: int) -> int:
+    def _unpacked(self, sha: str, incoming: Path) -> int:
         """Make sure of tree and zip; the bytes that the tree's files hold."""
         tree = self.root / sha
         if tree.is_dir():
             unzipped = self._unzipped_bytes.get(sha) or _tree_bytes(tree)
-            if unzipped + already_bytes > config.UNZIPPED_MAX_BYTES:
-                raise too_big()
         else:
-            unzipped = unpack_zip(incoming, incoming.with_name("tree"), already_bytes=already_bytes)
+            unzipped = unpack_zip(incoming, incoming.with_name("tree"))
             if self._markers is not None:
                 _sync(incoming)
             incoming.replace(self.root / f"{sha}.zip")

@@ -1,10 +1,11 @@
 """F1: the functions, versions and aliases there are. Keeping them is `persistence`'s, looking things up `snapshot`'s,
-documents beside them `resources`'.
+layers and documents beside them `layers`' and `resources`'.
 
 One lock for writers. Each change makes a new immutable `Snapshot` and puts it in place with one assignment; readers
 take whatever snapshot is there and never wait.
 
-Each configuration in the catalog owns one reference to its code and one to each of its layers. A change gives them
+Each configuration in the catalog owns one reference to its code and one to each of its layers, a published layer one to
+its content. A change gives them
 out as `Change.dropped` for the caller to release; new ones are taken by the `retain` callback under the lock and before
 the snapshot is in place, so that no release on another thread can come between. Between the two the change goes to
 disk, where there is one: what is visible will be found again, and what could not be written is neither visible nor
@@ -17,9 +18,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final, TypedDict, Unpack
 
@@ -32,7 +31,15 @@ from ..errors import (
     ResourceConflictException,
     ResourceNotFoundException,
 )
-from ..model import Alias, EventInvokeConfig, FunctionConfiguration, Network, ProvisionedRequest, StoredCode
+from ..model import (
+    AccountSettings,
+    Alias,
+    EventInvokeConfig,
+    FunctionConfiguration,
+    Network,
+    ProvisionedRequest,
+    StoredCode,
+)
 from ..validation import (
     validate_alias_name,
     validate_description,
@@ -43,17 +50,19 @@ from ..validation import (
 )
 from . import event_invoke, provisioning
 from .event_invoke import EventInvokeSettings
+from .layers import LayerShelf, check_unzipped
 from .persistence import Edit, Persistence
 from .resources import ResourceShelf, without_function
 from .routing import check_alias, checked_routing
 from .snapshot import LATEST, FunctionRecord, Snapshot
+from .writer import check_code_storage, lambda_time
 
 CONFIGURATIONS_MAX: Final = 100_000  # functions and published versions together
 REMEMBERED_MAX: Final = 10_000  # deleted functions whose version numbers are not given out again
 
 
 class Settings(TypedDict, total=False):
-    """What of a configuration has a default; values are validated already."""
+    """What of a configuration has a default; values are validated already. `layer_arns`: of each layer."""
 
     description: str
     role: str
@@ -62,6 +71,7 @@ class Settings(TypedDict, total=False):
     ephemeral_storage_mb: int
     environment: Mapping[str, str]
     layers: tuple[StoredCode, ...]
+    layer_arns: tuple[str, ...]
     architecture: str
     network: Network | None
     snap_start: bool
@@ -90,7 +100,7 @@ class Change:
     dropped: tuple[StoredCode, ...] = ()
 
 
-class Catalog(ResourceShelf):
+class Catalog(ResourceShelf, LayerShelf):
     """All functions of one engine.
 
     `retain` is called for each bundle in `Change.acquired`, before the change is visible, and `release` for each again
@@ -122,7 +132,7 @@ class Catalog(ResourceShelf):
         if persistence is not None:
             saved = persistence.load()
             self._next_versions = saved.next_versions
-            self._snapshot = Snapshot(region, account_id, saved.functions, saved.resources)
+            self._snapshot = Snapshot(region, account_id, saved.functions, saved.resources, saved.layers)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -316,6 +326,19 @@ class Catalog(ResourceShelf):
             record = self._snapshot.record(name)
             self._put(name, replace(record, reserved_concurrency=None), Change())
 
+    def account_settings(self) -> AccountSettings:
+        """Limits of the account, and what of them is used."""
+        snapshot = self._snapshot
+        return AccountSettings(
+            total_code_size_limit_bytes=config.CODE_STORAGE_MAX_BYTES,
+            code_size_unzipped_limit_bytes=config.UNZIPPED_MAX_BYTES,
+            code_size_zipped_limit_bytes=config.ZIP_MAX_BYTES,
+            concurrent_executions=self._account_concurrency,
+            unreserved_concurrent_executions=self.unreserved_concurrency(),
+            total_code_size_bytes=snapshot.code_bytes(),
+            function_count=len(snapshot.functions),
+        )
+
     def unreserved_concurrency(self) -> int:
         """What functions without a reservation share."""
         snapshot = self._snapshot
@@ -329,7 +352,7 @@ class Catalog(ResourceShelf):
         with self._lock:
             provisioning.check_request(self._snapshot, name, qualifier, requested, self._account_concurrency)
             record = self._snapshot.record(name)
-            request = ProvisionedRequest(requested, _lambda_time(self._clock.wall_ms()))
+            request = ProvisionedRequest(requested, lambda_time(self._clock.wall_ms()))
             provisioned = MappingProxyType({**record.provisioned, qualifier: request})
             self._put(name, replace(record, provisioned=provisioned), Change())
             return request
@@ -392,7 +415,7 @@ class Catalog(ResourceShelf):
         with self._lock:
             config = before(self._snapshot, name, qualifier)
             event_invoke.check_destinations(self._snapshot, name, settings)
-            made = event_invoke.changed(config, settings, _lambda_time(self._clock.wall_ms()))
+            made = event_invoke.changed(config, settings, lambda_time(self._clock.wall_ms()))
             record = self._snapshot.record(name)
             configs = MappingProxyType({**record.event_invoke, qualifier: made})
             self._put(name, replace(record, event_invoke=configs), Change())
@@ -466,14 +489,17 @@ class Catalog(ResourceShelf):
         unknown = set(settings) - Changes.__annotations__.keys()
         if unknown:
             raise TypeError(f"not settings of a function: {', '.join(sorted(unknown))}")
+        if "layers" in settings and "layer_arns" not in settings:
+            configuration = replace(configuration, layer_arns=("",) * len(settings["layers"]))
         changed = replace(configuration, **settings)
+        check_unzipped(changed)
         return replace(
             changed,
             environment=MappingProxyType(dict(changed.environment)),
             layers=tuple(changed.layers),
             dead_letter_target_arn=changed.dead_letter_target_arn or None,
             revision_id=str(uuid.uuid4()),
-            last_modified=_lambda_time(self._clock.wall_ms()),
+            last_modified=lambda_time(self._clock.wall_ms()),
         )
 
     def _put(self, name: str, record: FunctionRecord | None, change: Change) -> Change:
@@ -486,15 +512,9 @@ class Catalog(ResourceShelf):
             functions[name] = record
         self._check_room(change)
         change = _counted(change)
-        with ExitStack() as undone:
-            for code in change.acquired:
-                if self._retain is not None:
-                    self._retain(code)
-                if self._release is not None:
-                    undone.callback(self._release, code)
+        with self._referring_to(*change.acquired):
             snapshot = self._snapshot.with_functions(MappingProxyType(functions), resources)
             self._write(self._edit(name, before, record), snapshot)
-            undone.pop_all()
         return change
 
     def _edit(self, name: str, before: FunctionRecord | None, after: FunctionRecord | None) -> Edit:
@@ -503,7 +523,10 @@ class Catalog(ResourceShelf):
         return Edit(name, before, after, before.next_version, self._forgotten(name))
 
     def _check_room(self, change: Change) -> None:
-        if change.new is None or change.retired:
+        if change.new is None:
+            return
+        check_code_storage(self._snapshot, change.new.code.size - sum(each.code.size for each in change.retired))
+        if change.retired:
             return
         there = sum(1 + len(record.versions) for record in self._snapshot.functions.values())
         if there >= CONFIGURATIONS_MAX:
@@ -545,9 +568,3 @@ def _check_code(latest: FunctionConfiguration, code_sha256: str | None) -> None:
 def _same(published: FunctionConfiguration, latest: FunctionConfiguration) -> bool:
     """Whether `$LATEST` still says what it said when it was published last."""
     return published == replace(latest, revision_id=published.revision_id, last_modified=published.last_modified)
-
-
-def _lambda_time(wall_ms: int) -> str:
-    """Unix milliseconds as `2026-01-01T00:00:00.000+0000`."""
-    moment = datetime.fromtimestamp(wall_ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{wall_ms % 1000:03d}+0000"

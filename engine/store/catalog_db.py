@@ -20,13 +20,13 @@ from typing import Final
 import apsw
 
 from ..errors import EngineClosedError, ServiceException
-from ..model import Alias, EventInvokeConfig, FunctionConfiguration, ProvisionedRequest
+from ..model import Alias, EventInvokeConfig, FunctionConfiguration, LayerVersion, ProvisionedRequest
 from .database import DatabaseFile, roll_back
 from .event_invoke import config_arn
 from .markers import SUFFIX
-from .persistence import AnyEdit, Edit, ResourceEdit, Saved
-from .rows import Reader, alias_text, configuration_text, read_alias
-from .snapshot import FunctionRecord, ResourceRecord, Resources
+from .persistence import AnyEdit, Edit, LayerEdit, ResourceEdit, Saved
+from .rows import Reader, alias_text, configuration_text, layer_text, read_alias
+from .snapshot import FunctionRecord, LayerRecord, Layers, ResourceRecord, Resources
 
 SCHEMA_VERSION: Final = 4
 APPLICATION_ID: Final = 0x494E564F  # "INVO", so that another program's file is not taken for ours
@@ -49,6 +49,10 @@ CREATE TABLE resources(
     PRIMARY KEY (kind, key)
 ) STRICT;
 CREATE INDEX resources_of_functions ON resources(function);
+"""
+_LAYERS: Final = """
+CREATE TABLE layers(position INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, next_version INTEGER NOT NULL) STRICT;
+CREATE TABLE layer_versions(name TEXT, version INTEGER, body TEXT NOT NULL, PRIMARY KEY (name, version)) STRICT;
 """
 _TABLES: Final = """
 CREATE TABLE functions(
@@ -84,8 +88,9 @@ class CatalogDb:
         with self._lock, self._file.readable():
             connection = self._opened()
             try:
-                functions = _functions(connection, Reader(self._code_root))
-                return Saved(functions, _next_versions(connection), _resources(connection))
+                reader = Reader(self._code_root)
+                functions, layers = _functions(connection, reader), _layers(connection, reader)
+                return Saved(functions, _next_versions(connection), _resources(connection), layers)
             except (KeyError, TypeError, ValueError) as error:
                 raise self._file.damaged(f"a row says {error!r}") from error
 
@@ -118,7 +123,7 @@ class CatalogDb:
         """Never beside bundles that an earlier catalog refers to: with that one lost, they would be removed too."""
         if any(self._code_root.glob(f"*{SUFFIX}")):
             raise self._file.damaged(f"it is empty, while {self._code_root} holds code of deployed functions")
-        connection.execute(_TABLES + _PROVISIONED + _EVENT_INVOKE + _RESOURCES)
+        connection.execute(_TABLES + _PROVISIONED + _EVENT_INVOKE + _RESOURCES + _LAYERS)
 
     def _opened(self) -> apsw.Connection:
         if self._connection is None:
@@ -127,12 +132,12 @@ class CatalogDb:
 
 
 def _upgrade(connection: apsw.Connection, version: int) -> None:
-    """Schema 1 had no provisioned concurrency, 2 said nothing about events, and 3 kept no resources."""
+    """Schema 1 had no provisioned concurrency, 2 said nothing about events, and 3 had no resources and layers."""
     if version < 2:
         connection.execute(_PROVISIONED)
     if version < 3:
         connection.execute(_EVENT_INVOKE)
-    connection.execute(_RESOURCES)
+    connection.execute(_RESOURCES + _LAYERS)
 
 
 def _functions(connection: apsw.Connection, reader: Reader) -> MappingProxyType[str, FunctionRecord]:
@@ -185,9 +190,21 @@ def _resources(connection: apsw.Connection) -> Resources:
     return MappingProxyType({kind: MappingProxyType(there) for kind, there in kinds.items()})
 
 
+def _layers(connection: apsw.Connection, reader: Reader) -> Layers:
+    versions: dict[str, dict[int, LayerVersion]] = {}
+    for name, version, body in connection.execute("SELECT * FROM layer_versions ORDER BY name, version"):
+        versions.setdefault(name, {})[version] = reader.layer(body)
+    rows = connection.execute("SELECT name, next_version FROM layers ORDER BY position")
+    return MappingProxyType(
+        {name: LayerRecord(MappingProxyType(versions.get(name, {})), next_version) for name, next_version in rows}
+    )
+
+
 def _apply(connection: apsw.Connection, edit: AnyEdit) -> None:
     if isinstance(edit, ResourceEdit):
         _put_resource(connection, edit)
+    elif isinstance(edit, LayerEdit):
+        _put_layer(connection, edit)
     else:
         _put_function(connection, edit)
 
@@ -199,6 +216,20 @@ def _put_resource(connection: apsw.Connection, edit: ResourceEdit) -> None:
         return
     row = made.kind, made.key, made.text, made.function, made.revision_id, made.last_modified_ms
     connection.execute("INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?, ?, ?)", row)
+
+
+def _put_layer(connection: apsw.Connection, edit: LayerEdit) -> None:
+    if edit.forgotten is not None:
+        connection.execute("DELETE FROM layers WHERE name = ?", (edit.forgotten,))
+    if edit.forgotten != edit.layer:
+        row = edit.layer, edit.after.next_version
+        connection.execute("INSERT OR REPLACE INTO layers (name, next_version) VALUES (?, ?)", row)
+    before, after = edit.before.versions, edit.after.versions
+    for number in before.keys() - after.keys():
+        connection.execute("DELETE FROM layer_versions WHERE name = ? AND version = ?", (edit.layer, number))
+    for number in after.keys() - before.keys():  # a version never changes
+        text = layer_text(after[number])
+        connection.execute("INSERT INTO layer_versions VALUES (?, ?, ?)", (edit.layer, number, text))
 
 
 def _put_function(connection: apsw.Connection, edit: Edit) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeAlias
 
-from .snapshot import FunctionRecord, ResourceRecord, Resources
+from .snapshot import FunctionRecord, LayerRecord, Layers, ResourceRecord, Resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,21 @@ class ResourceEdit:
         return f"{self.kind} {self.key}"
 
 
-AnyEdit: TypeAlias = Edit | ResourceEdit
+@dataclass(frozen=True, slots=True)
+class LayerEdit:
+    """One change of the versions of one layer; `forgotten` names another of which nothing is remembered any more."""
+
+    layer: str
+    before: LayerRecord
+    after: LayerRecord
+    forgotten: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"layer {self.layer}"
+
+
+AnyEdit: TypeAlias = Edit | ResourceEdit | LayerEdit
 
 
 class Saved(NamedTuple):
@@ -48,6 +62,7 @@ class Saved(NamedTuple):
     functions: Mapping[str, FunctionRecord]
     next_versions: dict[str, int]
     resources: Resources = MappingProxyType({})
+    layers: Layers = MappingProxyType({})
 
 
 class Persistence(Protocol):

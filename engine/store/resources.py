@@ -1,7 +1,7 @@
 """F1: documents of the control plane that the engine only keeps: policies, tags, what doors need to remember.
 
 A document is kept as JSON text and read anew for each reader, so that nobody has a part of the catalog in hand. One
-that belongs to a function goes with it. Kinds with a dot in their name are the engine's own: see `_put`.
+that belongs to a function goes with it. Kinds with a dot in their name are the engine's own.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ..errors import (
     ResourceConflictException,
     ResourceNotFoundException,
 )
-from ..model import Resource
-from ..validation import refuse, shown, text_problem
+from ..model import RecursiveLoop, Resource
+from ..validation import choice_problem, refuse, shown, text_problem
 from .persistence import ResourceEdit
 from .snapshot import ResourceRecord, Resources, Snapshot
 from .writer import CatalogWriter
@@ -32,6 +32,8 @@ DOCUMENT_DEPTH_MAX: Final = 16  # of mappings and sequences within each other
 KIND_PATTERN: Final = r"[a-z][a-z0-9_-]*"
 KIND_MAX: Final = 64
 KEY_MAX: Final = 512
+RECURSION: Final = "engine.recursion"  # by function
+RECURSIVE_LOOPS: Final = ("Allow", "Terminate")
 _NUMBERS: Final = range(-(2**63), 2**64)  # what MessagePack can say
 
 
@@ -75,6 +77,22 @@ class ResourceShelf(CatalogWriter):
         with self._lock:
             _check_revision(_found(self._snapshot, kind, key), revision_id)
             self._write(ResourceEdit(kind, key, None), self._snapshot.with_resource(kind, key, None))
+
+    def put_recursion_config(self, name: str, recursive_loop: RecursiveLoop) -> RecursiveLoop:
+        """Whether a function that is called by itself is stopped. Raises `ResourceNotFoundException`."""
+        refuse(choice_problem(recursive_loop, "recursiveLoop", RECURSIVE_LOOPS))
+        self._put_resource(RECURSION, name, {"RecursiveLoop": recursive_loop}, function=name)
+        return recursive_loop
+
+    def get_recursion_config(self, name: str) -> RecursiveLoop:
+        """What was put, else "Terminate". Raises `ResourceNotFoundException`."""
+        self._snapshot.record(name)
+        return "Allow" if self.allows_recursion(name) else "Terminate"
+
+    def allows_recursion(self, name: str) -> bool:
+        """Of a bare name, which need not be there."""
+        said = self._snapshot.resources.get(RECURSION, {}).get(name)
+        return said is not None and said.resource().document.get("RecursiveLoop") == "Allow"
 
     def _put_resource(
         self,

@@ -1,4 +1,4 @@
-"""F1: configurations and aliases as text for the catalog's file, and back. The file itself is `catalog_db`'s.
+"""F1: configurations, layer versions and aliases as text for the catalog's file, and back. The file: `catalog_db`.
 
 JSON with every field by its name: a field that is new in the model is written by itself, and one with a default may be
 missing from older text. A bundle is `[sha256, size, unzipped_bytes]`; where it lies follows from the code store's
@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..model import Alias, FunctionConfiguration, StoredCode
+from ..model import Alias, FunctionConfiguration, LayerVersion, StoredCode
 from .blobs import tree_name
 
 
@@ -23,6 +23,11 @@ def configuration_text(configuration: FunctionConfiguration) -> str:
     content["layers"] = [_bundle(layer) for layer in configuration.layers]
     content["environment"] = dict(configuration.environment)
     return json.dumps(content, separators=(",", ":"))
+
+
+def layer_text(version: LayerVersion) -> str:
+    content = {field.name: getattr(version, field.name) for field in fields(version)}
+    return json.dumps({**content, "code": _bundle(version.code)}, separators=(",", ":"))
 
 
 def alias_text(alias: Alias) -> str:
@@ -50,8 +55,17 @@ class Reader:
         content: dict[str, Any] = json.loads(text)
         content["code"] = self._stored(content["code"])
         content["layers"] = tuple(self._stored(layer) for layer in content["layers"])
+        content["layer_arns"] = tuple(content.get("layer_arns", ("",) * len(content["layers"])))
         content["environment"] = MappingProxyType(dict(content["environment"]))
         return FunctionConfiguration(**content)
+
+    def layer(self, text: str) -> LayerVersion:
+        """Raises `KeyError`, `TypeError`, `ValueError` for what `layer_text` did not write."""
+        content: dict[str, Any] = json.loads(text)
+        content["code"] = self._stored(content["code"])
+        for name in ("compatible_runtimes", "compatible_architectures"):
+            content[name] = tuple(content[name])
+        return LayerVersion(**content)
 
     def _stored(self, bundle: list[Any]) -> StoredCode:
         sha256, size, unzipped_bytes = key = (str(bundle[0]), int(bundle[1]), int(bundle[2]))

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from ..errors import ResourceNotFoundException
-from ..model import Alias, EventInvokeConfig, FunctionConfiguration, ProvisionedRequest, Resource
+from ..model import Alias, EventInvokeConfig, FunctionConfiguration, LayerVersion, ProvisionedRequest, Resource
 from ..validation import merge_qualifier, split_function_reference
 
 LATEST: Final = "$LATEST"
@@ -85,6 +85,15 @@ class ResourceRecord:
         return Resource(self.kind, self.key, document, self.function, self.revision_id, self.last_modified_ms)
 
 
+@dataclass(frozen=True, slots=True)
+class LayerRecord:
+    """The versions of one layer by number, and the number the next one gets: none is given out twice."""
+
+    versions: Mapping[int, LayerVersion] = field(default_factory=lambda: MappingProxyType({}))
+    next_version: int = 1
+
+
+Layers: TypeAlias = Mapping[str, LayerRecord]  # by bare name; without a version, the longest so first
 Resources: TypeAlias = Mapping[str, Mapping[str, ResourceRecord]]  # by kind, then by key
 
 
@@ -100,6 +109,7 @@ class Snapshot:
     account_id: str
     functions: Mapping[str, FunctionRecord] = field(default_factory=lambda: MappingProxyType({}))
     resources: Resources = field(default_factory=lambda: MappingProxyType({}))
+    layers: Layers = field(default_factory=lambda: MappingProxyType({}))
     _resolved: dict[str | tuple[str, str], FunctionConfiguration] = field(default_factory=dict, repr=False)
 
     def resolve(self, reference: str, qualifier: str | None = None) -> FunctionConfiguration:
@@ -156,6 +166,12 @@ class Snapshot:
         if there:
             kinds[kind] = MappingProxyType(there)
         return replace(self, resources=MappingProxyType(kinds))
+
+    def code_bytes(self) -> int:
+        """What all zips take together as Lambda counts it: those of each version of each function and layer."""
+        functions = sum(each.code.size for record in self.functions.values() for each in record.all_configurations())
+        layers = sum(each.code.size for record in self.layers.values() for each in record.versions.values())
+        return functions + layers
 
     def arn(self, name: str, qualifier: str | None = None) -> str:
         return arn(self.region, self.account_id, name, qualifier)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from ..clock import Clock
 from ..errors import DataFolderError, InvalidParameterValueException
-from ..model import FunctionConfiguration
+from ..model import FunctionConfiguration, StoredCode
 from .blobs import CodeStore
 from .catalog import Catalog
 from .data_folder import DataFolder
+from .layers import all_versions
 from .persistence import Persistence
 
 CATALOG_NAME: Final = "catalog.db"
@@ -43,7 +45,7 @@ class Storage:
             )
             if durable:
                 self._check_account(account_concurrency)
-                self.code.restore(code for found in self._configurations() for code in (found.code, *found.layers))
+                self.code.restore(self._references())
             self._opened = opening.pop_all()
 
     def check_code(self, configuration: FunctionConfiguration) -> None:
@@ -66,13 +68,20 @@ class Storage:
         records = self.catalog.snapshot.functions.values()
         return [configuration for record in records for configuration in record.all_configurations()]
 
+    def _references(self) -> Iterator[StoredCode]:
+        """Every bundle, once for each time that the catalog refers to it."""
+        yield from (code for found in self._configurations() for code in (found.code, *found.layers))
+        yield from (version.code for version in all_versions(self.catalog.snapshot.layers))
+
     def _check_account(self, account_concurrency: int) -> None:
         here = self.catalog.snapshot
-        for found in self._configurations():
-            if (found.region, found.account_id) != (here.region, here.account_id):
+        homes = {(found.region, found.account_id) for found in self._configurations()}
+        homes |= {(found.region, found.account_id) for found in all_versions(here.layers)}
+        for region, account_id in homes:
+            if (region, account_id) != (here.region, here.account_id):
                 raise DataFolderError(
-                    f"{self.root} holds functions of region {found.region}, account {found.account_id}: open it with "
-                    "these as region and account_id, or give another data_dir"
+                    f"{self.root} holds functions or layers of region {region}, account {account_id}: "
+                    "open it with these as region and account_id, or give another data_dir"
                 )
         reserved = account_concurrency - self.catalog.unreserved_concurrency()
         if reserved > account_concurrency:

@@ -82,17 +82,16 @@ class _Plan:
         return len(self.folders) + len(self.files) + len(self.links)
 
 
-def unpack_zip(source: Path, target: Path, *, already_bytes: int = 0) -> int:
+def unpack_zip(source: Path, target: Path) -> int:
     """Unpack the zip at `source` into the new folder `target`; the number of bytes its files hold.
 
-    `already_bytes` is what layers have used of the 262,144,000 bytes. Files get mode 0644, or 0755 if the zip marks
-    them executable, folders 0755. Raises `InvalidZipFileException` for a zip that is damaged or dangerous,
-    `InvalidParameterValueException` for one that inflates past the limit, `FileExistsError` if `target` exists.
-    On any error `target` is gone.
+    Files get mode 0644, or 0755 if the zip marks them executable, folders 0755. Raises `InvalidZipFileException` for a
+    zip that is damaged or dangerous, `InvalidParameterValueException` for one that inflates past the limit,
+    `FileExistsError` if `target` exists. On any error `target` is gone.
     """
     target.mkdir(mode=0o755)
     try:
-        return _unpack(source, target, config.UNZIPPED_MAX_BYTES - already_bytes)
+        return _unpack(source, target, config.UNZIPPED_MAX_BYTES)
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise

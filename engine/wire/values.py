@@ -16,7 +16,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .. import errors
 from .._ext.result import InvokeResult
-from ..model import FunctionConfiguration
+from ..model import FunctionConfiguration, LayerVersion
 
 T = TypeVar("T")
 RESULT_FIELDS = (
@@ -78,6 +78,8 @@ def _plain(value: object) -> Any:
     told = {name: _plain(getattr(value, name)) for name in _readers(type(value))}
     if isinstance(value, FunctionConfiguration):
         told["function_arn"] = value.function_arn
+    if isinstance(value, LayerVersion):
+        told |= {"layer_arn": value.layer_arn, "layer_version_arn": value.layer_version_arn}
     return told
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from mutations import change, exact, opened
 
-from engine.store.snapshot import FunctionRecord
+from engine.store.layers import all_versions
+from engine.store.snapshot import FunctionRecord, LayerRecord
 from engine.store.storage import Storage
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -69,15 +70,23 @@ def comparable(storage: Storage) -> object:
     # A number is remembered from the deletion on; while a function is there its record has the number.
     remembered = {name: number for name, number in storage.catalog._next_versions.items() if name not in functions}
     kept = [(each.key, each.document, each.function) for each in storage.catalog.list_resources("policy")]
-    return {name: _record(record) for name, record in functions.items()}, remembered, kept
+    layers = {name: _layer(record) for name, record in storage.catalog.snapshot.layers.items()}
+    return {name: _record(record) for name, record in functions.items()}, remembered, kept, layers, [*layers]
+
+
+def _layer(record: LayerRecord) -> object:
+    versions = record.versions.values()
+    return record.next_version, [(each.version, each.code.sha256, each.description) for each in versions]
 
 
 def _record(record: FunctionRecord) -> object:
     def bare(configuration: Any) -> Any:
         if configuration is None:
             return None
-        code = replace(configuration.code, root=Path(configuration.code.root.name))
-        return replace(configuration, code=code, revision_id="", last_modified="")
+        code, *layers = (
+            replace(each, root=Path(each.root.name)) for each in (configuration.code, *configuration.layers)
+        )
+        return replace(configuration, code=code, layers=tuple(layers), revision_id="", last_modified="")
 
     return (
         [bare(each) for each in (*record.all_configurations(), record.published)],
@@ -88,8 +97,10 @@ def _record(record: FunctionRecord) -> object:
 
 def assert_code_is_whole(storage: Storage) -> None:
     """Every bundle that is referred to, and nothing else."""
-    records = storage.catalog.snapshot.functions.values()
-    bundles = [each.code for record in records for each in record.all_configurations()]
+    snapshot = storage.catalog.snapshot
+    configurations = [each for record in snapshot.functions.values() for each in record.all_configurations()]
+    bundles = [stored for each in configurations for stored in (each.code, *each.layers)]
+    bundles += [each.code for each in all_versions(snapshot.layers)]
     names = {f"{stored.root.name}{suffix}" for stored in bundles for suffix in ("", ".zip", ".unpacked")}
     assert {path.name for path in storage.code.root.iterdir()} == {".lock", *names}
     for stored in bundles:

@@ -192,3 +192,25 @@ def test_a_caller_in_a_chain_is_told_that_it_goes_round() -> None:
             assert "Lineage" not in again
 
     run(test)
+
+
+def test_a_function_that_may_calls_itself_on_and_on() -> None:
+    async def test() -> None:
+        async with living() as life:
+            await life.deploy("traced", "traced")
+            await life.engine.put_function_recursion_config("traced", "Allow")
+            header = TRACE
+            for _ in range(HOPS_MAX + 3):
+                header = (await life.engine.invoke("traced", trace_header=header)).json()
+            await life.send("traced", {}, trace_header=header)
+            await life.quiet()
+            assert (await life.counts("traced"))["RecursiveInvocationsDropped"] == 0
+            assert len(await life.runs("traced")) == HOPS_MAX + 4
+            await life.engine.put_function_recursion_config("traced", "Terminate")
+            await life.send("traced", {}, trace_header=header)
+            await life.quiet()
+            assert (await life.counts("traced"))["RecursiveInvocationsDropped"] == 1
+            with pytest.raises(RecursiveInvocationException, match="in one chain"):
+                await life.engine.invoke("traced", trace_header=header)
+
+    run(test)

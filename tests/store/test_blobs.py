@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import multiprocessing
 import os
@@ -19,6 +20,7 @@ from engine.errors import (
     InvalidParameterValueException,
     InvalidZipFileException,
     RequestTooLargeException,
+    ResourceNotFoundException,
 )
 from engine.store.blobs import CodeStore
 
@@ -90,14 +92,24 @@ def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
     store.close()
 
 
-def test_layers_count_even_when_the_bundle_is_there_already(tmp_path: Path) -> None:
+def test_what_a_bundle_holds_is_told_when_it_is_there_already_too(tmp_path: Path) -> None:
     first = CodeStore(tmp_path)
     first.put_zip(CODE)
     for store in (first, CodeStore(tmp_path)):  # the second knows only what is on disk
-        with pytest.raises(InvalidParameterValueException, match="Unzipped size"):
-            store.put_zip(CODE, already_bytes=config.UNZIPPED_MAX_BYTES - 32)
-        assert store.put_zip(CODE, already_bytes=config.UNZIPPED_MAX_BYTES - 33).unzipped_bytes == 33
+        assert store.put_zip(CODE).unzipped_bytes == 33
         store.close()
+
+
+def test_a_zip_is_read_in_parts_as_long_as_it_is_referred_to(tmp_path: Path) -> None:
+    with contextlib.closing(CodeStore(tmp_path)) as store:
+        stored = store.put_zip(CODE)
+        parts = [store.read_zip(stored.sha256, offset, 7) for offset in range(0, stored.size, 7)]
+        assert b"".join(parts) == CODE
+        assert store.read_zip(stored.sha256, stored.size, 7) == b""
+        store.release(stored)
+        for unknown in (stored.sha256, "no base64", "", "c2hh", "../../etc/passwd", "ä"):
+            with pytest.raises(ResourceNotFoundException, match="There is no code with CodeSha256"):
+                store.read_zip(unknown, 0, 7)
 
 
 def test_two_stores_of_one_folder_do_not_delete_each_others_bundles(tmp_path: Path) -> None:

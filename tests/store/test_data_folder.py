@@ -100,7 +100,7 @@ def test_functions_of_another_region_are_not_taken_over(tmp_path: Path) -> None:
     storage.catalog.put_function_concurrency("f", 900)
     storage.close()
     with pytest.raises(
-        DataFolderError, match="holds functions of region us-east-1, account 000000000000: open it with"
+        DataFolderError, match="holds functions or layers of region us-east-1, account 000000000000: open it with"
     ):
         opened(tmp_path, region="eu-west-1")
     with pytest.raises(InvalidParameterValueException, match=r"account_concurrency=899: functions in .* reserve 900"):

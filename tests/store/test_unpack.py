@@ -178,12 +178,13 @@ def test_a_bomb_stops_at_the_limit_and_leaves_nothing(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bomb.zip"]
 
 
-def test_layers_count_towards_the_limit(tmp_path: Path) -> None:
+def test_what_has_just_the_limit_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = bomb(tmp_path / "small.zip", 1)
-    already = config.UNZIPPED_MAX_BYTES - 1_048_576
-    assert unpack_zip(path, tmp_path / "fits", already_bytes=already) == 1_048_576
-    with pytest.raises(InvalidParameterValueException, match="262144000"):
-        unpack_zip(path, tmp_path / "out", already_bytes=already + 1)
+    monkeypatch.setattr(config, "UNZIPPED_MAX_BYTES", 1_048_576)
+    assert unpack_zip(path, tmp_path / "fits") == 1_048_576
+    monkeypatch.setattr(config, "UNZIPPED_MAX_BYTES", 1_048_575)
+    with pytest.raises(InvalidParameterValueException, match="Unzipped size must be smaller than"):
+        unpack_zip(path, tmp_path / "out")
 
 
 def test_a_header_that_claims_little_does_not_lift_the_limit(tmp_path: Path) -> None:

@@ -40,6 +40,9 @@ class Runner(Protocol):
     def arn(self, name: str) -> str:
         """Unqualified."""
 
+    def allows_recursion(self, name: str) -> bool:
+        """Whether it may be called by itself as often as it likes."""
+
 
 class Feeder:
     """`give_up(event, condition)` ends an event that is not run; `renew(queue)` takes a new look at its terms;
@@ -176,7 +179,7 @@ class Feeder:
         header = header_of(event.extra)
         if header is not None:
             runs = counts_of(header).get(key_of(self._runner.arn(event.queue.function)), 0)
-            if is_recursive(runs):
+            if is_recursive(runs) and not self._runner.allows_recursion(event.queue.function):
                 return "RecursiveInvocation"
         return None
 

@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
@@ -66,11 +67,11 @@ def header_of(extra: bytes) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def called_on(extra: bytes, header: str, function_arn: str) -> bytes:
-    """`extra` for an invocation that waits for its answer. Raises RecursiveInvocationException."""
+def called_on(extra: bytes, header: str, function_arn: str, *, allowed: Callable[[], bool]) -> bytes:
+    """`extra` for an invocation that waits for its answer. Raises RecursiveInvocationException where not allowed."""
     checked(header)
     hop = arriving(header, function_arn)
-    if is_recursive(hop.run):
+    if is_recursive(hop.run) and not allowed():
         raise RecursiveInvocationException(
             f"{function_arn} was invoked {hop.run} times in one chain, by itself or through others: its invocation "
             "is stopped as recursive"

@@ -38,6 +38,7 @@ class EnginePlace:
         self.route = dispatch.route
         self.splits = dispatch.splits
         self.watch = watch
+        self.allows_recursion = catalog.allows_recursion
 
     def names(self, reference: str, qualifier: str | None) -> tuple[str, str | None]:
         return self._catalog.snapshot.names(reference, qualifier)

@@ -21,7 +21,7 @@ from engine.clock import HostClock
 from engine.errors import LambdaError, ServiceException
 from engine.model import StoredCode
 from engine.store.catalog import Change
-from engine.store.rows import alias_text, configuration_text
+from engine.store.rows import alias_text, configuration_text, layer_text
 from engine.store.snapshot import Snapshot
 from engine.store.storage import Storage
 
@@ -123,22 +123,36 @@ def drop(storage: Storage, name: str, drawn: random.Random) -> None:
     storage.catalog.delete_resource("policy", drawn.choice("ab"))
 
 
+def publish_layer(storage: Storage, name: str, drawn: random.Random) -> None:
+    stored = put(storage, drawn)
+    try:
+        storage.catalog.publish_layer_version(name, stored, description=str(drawn.random()))
+    finally:
+        storage.code.release(stored)
+
+
+def delete_layer(storage: Storage, name: str, drawn: random.Random) -> None:
+    for stored in storage.catalog.delete_layer_version(name, drawn.randrange(1, 9)):
+        storage.code.release(stored)
+
+
+def use_layer(storage: Storage, name: str, drawn: random.Random) -> None:
+    layer, number = drawn.choice(NAMES), drawn.randrange(1, 9)
+    arn = f"arn:aws:lambda:us-east-1:000000000000:layer:{layer}:{number}"
+    stored = storage.catalog.hold_layer(arn)
+    try:
+        let_go(storage, storage.catalog.update_configuration(name, layers=(stored,), layer_arns=(arn,)))
+    finally:
+        storage.code.release(stored)
+
+
 KINDS = {
     made.__name__: made
     for made in (
-        create,
-        update_code,
-        configure,
-        publish,
-        delete,
-        make_alias,
-        move_alias,
-        delete_alias,
-        reserve,
-        keep,
-        drop,
+        *(create, update_code, configure, publish, delete, make_alias, move_alias, delete_alias, reserve, give_back),
+        *(keep, drop, publish_layer, delete_layer, use_layer),
     )
-} | {"give_back": give_back, "create again": create, "update again": update_code, "publish again": publish}
+} | {"create again": create, "update again": update_code, "publish again": publish}
 
 
 def exact(snapshot: Snapshot) -> str:
@@ -150,6 +164,8 @@ def exact(snapshot: Snapshot) -> str:
         lines += [configuration_text(each) for each in (*record.all_configurations(), *published)]
         lines += [alias_text(record.aliases[alias]) for alias in sorted(record.aliases)]
     lines += [repr(each) for kind in sorted(snapshot.resources) for _, each in sorted(snapshot.resources[kind].items())]
+    for name, layer in sorted(snapshot.layers.items()):
+        lines += [f"{name} {layer.next_version}", *map(layer_text, layer.versions.values())]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
