@@ -183,9 +183,13 @@ class Catalog(ResourceShelf, LayerShelf):
         self, name: str, code: StoredCode, *, architecture: str | None = None, revision_id: str | None = None
     ) -> FunctionConfiguration:
         """What `update_code` would make of `$LATEST`, but for its revision and time. Raises the same."""
-        latest = self._snapshot.record(name).latest
+        snapshot = self._snapshot
+        latest = snapshot.record(name).latest
         _check_revision(latest.revision_id, revision_id)
-        return _with_code(latest, code, architecture)
+        made = _with_code(latest, code, architecture)
+        check_unzipped(made)
+        check_code_storage(snapshot, code.size - latest.code.size)
+        return made
 
     def update_configuration(self, name: str, *, revision_id: str | None = None, **settings: Unpack[Changes]) -> Change:
         """New settings for `$LATEST`; what is not given stays. `PreconditionFailedException` as for `update_code`."""

@@ -234,6 +234,8 @@ def test_code_and_layers_together_have_lambdas_limit(catalog: Catalog) -> None:
     with pytest.raises(errors.InvalidParameterValueException, match=refused):
         catalog.update_code("f", bigger)
     with pytest.raises(errors.InvalidParameterValueException, match=refused):
+        catalog.with_code("f", bigger)
+    with pytest.raises(errors.InvalidParameterValueException, match=refused):
         catalog.update_configuration("f", layers=(bigger,))
     with pytest.raises(errors.InvalidParameterValueException, match=refused):
         catalog.create_function("g", bigger, handler="a.b", runtime="python3.11", layers=(big,))
@@ -263,6 +265,8 @@ def test_more_than_an_account_may_store_is_refused(catalog: Catalog, monkeypatch
         catalog.publish_version("f")
     with pytest.raises(errors.CodeStorageExceededException, match=refused):
         catalog.update_code("f", code("BBBB", 16))
+    with pytest.raises(errors.CodeStorageExceededException, match=refused):
+        catalog.with_code("f", code("BBBB", 16))
     catalog.update_code("f", code("BBBB", 15))
     catalog.update_code("f", code("BBBB", 1))
 
