@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import http.client
 import json
 import re
-import subprocess
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from botocore.exceptions import ClientError
-from gateways import PATIENCE_S, Gateway
+from callers import Url, make
+from gateways import Gateway, gateway
 
 APP = """
 import base64, os
@@ -45,48 +44,9 @@ def handler(event, context):
 """
 
 
-class Url:
-    """A function's URL and the ways to ask it."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
-        self.host, _, port = self.url.removeprefix("http://").partition(":")
-        self.port = int(port)
-
-    def curl(self, *arguments: str) -> str:
-        """curl's output for a path of the URL, which is the last argument: curl finds `*.localhost` by itself."""
-        *options, path = arguments
-        command = ["curl", "-sS", "--max-time", str(PATIENCE_S), *options, self.url + path]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-    def ask(
-        self, path: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> tuple[http.client.HTTPResponse, bytes]:
-        """One request by Python's own client."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
-        try:
-            connection.request(method, path, body, {"Host": f"{self.host}:{self.port}", **(headers or {})})
-            answer = connection.getresponse()
-            return answer, answer.read()
-        finally:
-            connection.close()
-
-    def event(self, path: str = "/echo", **given: Any) -> Any:
-        """What the function gets."""
-        answer, body = self.ask(path, **given)
-        assert answer.status == 200, body
-        return json.loads(body)
-
-
-def make(served: Gateway, name: str, code: str = APP, **settings: Any) -> Url:
-    served.deploy(name, code)
-    made = served.boto3().create_function_url_config(FunctionName=name, **{"AuthType": "NONE", **settings})
-    return Url(made["FunctionUrl"])
-
-
 @pytest.fixture(scope="module")
 def url(served: Gateway) -> Url:
-    return make(served, "web")
+    return make(served, "web", APP)
 
 
 # --- what the function gets -------------------------------------------------------------------------------------------
@@ -188,7 +148,7 @@ def test_a_failure_of_the_function_is_a_502_that_tells_nothing(url: Url, path: s
 
 
 def test_a_throttled_function_is_a_429(served: Gateway) -> None:
-    url = make(served, "throttled")
+    url = make(served, "throttled", APP)
 
     async def stop() -> None:
         from engine import connect
@@ -215,6 +175,12 @@ def test_six_megabytes_go_in_and_out_and_one_more_byte_is_a_413(url: Url) -> Non
         assert (answer.status, list(json.loads(body))) == (413, ["Message"])
     answer, _ = url.ask("/text", method="POST", body=b"x" * 5_000_000)  # which base64 makes more than six
     assert answer.status == 413
+
+
+def test_curl_waits_for_leave_to_send_a_large_body(url: Url, tmp_path: Path) -> None:
+    (tmp_path / "body").write_bytes(b"y" * 2_000_000)
+    options = ("-H", "Content-Type: text/plain", "-H", "Expect: 100-continue", "--data-binary", f"@{tmp_path}/body")
+    assert json.loads(url.curl(*options, "/echo"))["body"] == "y" * 2_000_000
 
 
 def test_websocket_is_refused_and_other_upgrades_are_passed_over(url: Url) -> None:
@@ -247,7 +213,7 @@ def test_a_url_with_iam_takes_signed_requests_only(served: Gateway) -> None:
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
 
-    url = make(served, "guarded", AuthType="AWS_IAM")
+    url = make(served, "guarded", APP, AuthType="AWS_IAM")
     answer, body = url.ask("/echo")
     assert answer.status == 403
     assert json.loads(body)["Message"].startswith("Forbidden")
@@ -271,7 +237,7 @@ def test_the_url_answers_browsers_questions_and_adds_its_headers(served: Gateway
         "AllowCredentials": True,
         "MaxAge": 60,
     }
-    url = make(served, "shared", Cors=cors)
+    url = make(served, "shared", APP, Cors=cors)
     origin = "https://app.example.com"
     question = {"Origin": origin, "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "x-in"}
     answer, body = url.ask("/raises", method="OPTIONS", headers=question)
@@ -357,13 +323,33 @@ def test_an_alias_has_a_url_of_its_own_and_pages_are_whole(served: Gateway, aws:
 
 
 def test_a_url_goes_with_its_function(served: Gateway, aws: Any) -> None:
-    url = make(served, "passing")
+    url = make(served, "passing", APP)
     assert url.ask("/made")[0].status == 201
     aws.delete_function(FunctionName="passing")
     answer, body = url.ask("/made")
     assert (answer.status, body) == (403, b'{"Message":null}')
     served.deploy("passing", APP)
     assert url.ask("/made")[0].status == 403
+
+
+def test_every_gateway_process_knows_of_a_change_at_once(tmp_path: Path) -> None:
+    with gateway(tmp_path, "--http-workers", "2") as served:
+        aws = served.boto3()
+        url = make(served, "seen", APP)
+
+        def statuses() -> set[int]:
+            """By connections of their own, which the processes share among them."""
+            return {url.ask("/made")[0].status for _ in range(20)}
+
+        assert statuses() == {201}
+        aws.update_function_url_config(FunctionName="seen", AuthType="AWS_IAM")
+        assert statuses() == {403}
+        aws.update_function_url_config(FunctionName="seen", AuthType="NONE")
+        assert statuses() == {201}
+        aws.delete_function_url_config(FunctionName="seen")
+        assert statuses() == {403}
+        aws.create_function_url_config(FunctionName="seen", AuthType="NONE")
+        assert statuses() == {201}
 
 
 @pytest.mark.parametrize(
