@@ -37,6 +37,7 @@ class FunctionConfiguration:
 
     `network` is what it may reach; None is the engine's own default. `snap_start` is Lambda's PublishedVersions:
     `$LATEST` only hands it on to versions that are published of it, and `starts_from_snapshot` says where it holds.
+    Log levels are there with the format JSON only. `kept` are settings that Lambda has and this engine only gives back.
     """
 
     function_name: str
@@ -60,6 +61,11 @@ class FunctionConfiguration:
     snap_start: bool = False
     dead_letter_target_arn: str | None = None
     layer_arns: tuple[str, ...] = ()  # of each of `layers` the ARN of its version; "" of what was given as code
+    log_format: Literal["Text", "JSON"] = "Text"
+    application_log_level: str | None = None
+    system_log_level: Literal["DEBUG", "INFO", "WARN"] | None = None
+    log_group_name: str = ""
+    kept: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def function_arn(self) -> str:
@@ -74,7 +80,17 @@ class FunctionConfiguration:
 
     @property
     def log_group(self) -> str:
-        return f"/aws/lambda/{self.function_name}"
+        """The CloudWatch log group that its log is in: `log_group_name`, else Lambda's own for the function."""
+        return self.log_group_name or f"/aws/lambda/{self.function_name}"
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionState:
+    """Whether a version can be invoked as it is meant to be. `reason_code` is Lambda's StateReasonCode."""
+
+    state: Literal["Pending", "Active", "Failed"] = "Active"
+    reason: str | None = None
+    reason_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from .model import (
     Code,
     EventInvokeConfig,
     FunctionConfiguration,
+    FunctionState,
     LayerVersion,
     LogEvent,
     LogPage,
@@ -166,6 +167,10 @@ class Engine:
     def get_function(self, name: str, *, qualifier: str | None = None) -> FunctionConfiguration:
         """The configuration that a name leads to."""
         return self._wait(self._engine.get_function(name, qualifier=qualifier))
+
+    def get_function_state(self, name: str, *, qualifier: str | None = None) -> FunctionState:
+        """Whether a version can be invoked as it is meant to be; see `engine.Engine.get_function_state`."""
+        return self._wait(self._engine.get_function_state(name, qualifier=qualifier))
 
     def list_functions(self) -> list[FunctionConfiguration]:
         """`$LATEST` of every function, by name."""

@@ -31,6 +31,7 @@ DESTINATION_PATTERN: Final = (
     r"((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)"
 )
 DEAD_LETTER_PATTERN: Final = r"(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()"
+LOG_GROUP_PATTERN: Final = r"[\.\-_/#A-Za-z0-9]+"
 ENVIRONMENT_NAME_PATTERN: Final = r"[a-zA-Z]([a-zA-Z0-9_])+"
 ENVIRONMENT_NAME_TAKEN: Final = r"[a-zA-Z][a-zA-Z0-9_]*"  # one letter too, which Lambda refuses and programs use
 
@@ -41,7 +42,11 @@ HANDLER_MAX: Final = 128
 DESCRIPTION_MAX: Final = 256
 DESTINATION_MAX: Final = 350
 RESOURCE_ARN_MAX: Final = 10_000
+LOG_GROUP_MAX: Final = 512
 ARCHITECTURES: Final = ("x86_64", "arm64")
+LOG_FORMATS: Final = ("JSON", "Text")
+APPLICATION_LOG_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+SYSTEM_LOG_LEVELS: Final = ("DEBUG", "INFO", "WARN")
 
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 On: TypeAlias = Literal["OnSuccess", "OnFailure", "DeadLetter"]
@@ -187,13 +192,17 @@ def validate_configuration(
     network: object = None,
     snap_start: object = False,
     dead_letter_target_arn: object = None,
+    log_format: object = "Text",
+    application_log_level: object = None,
+    system_log_level: object = None,
+    log_group: object = None,
 ) -> None:
     """Check the settings of one function together, so that one answer names everything that is out of range.
 
     Parameters are `object` because they come from outside: a wrong Python type is an answer too. Raises
     `ValidationException` for what the service model's patterns and ranges forbid, then
     `InvalidParameterValueException` for a runtime that is unknown or not run here, too many layers, reserved or
-    too large environment variables, a dead-letter target that is none.
+    too large environment variables, a dead-letter target that is none, log levels of a log that is text.
     """
     refuse(
         text_problem(function_name, "functionName", FUNCTION_NAME_PATTERN, FUNCTION_NAME_MAX),
@@ -209,8 +218,14 @@ def validate_configuration(
         _network(network),
         _flag(snap_start, "snapStart"),
         None if dead_letter_target_arn is None else _destination(dead_letter_target_arn, "DeadLetter"),
+        *_logging_problems(log_format, application_log_level, system_log_level, log_group),
     )
     _check_runtime(str(runtime))
+    if log_format == "Text" and (application_log_level is not None or system_log_level is not None):
+        raise InvalidParameterValueException(
+            'LogLevel is not supported when LogFormat is set to "Text". Remove LogLevel from your request or change '
+            'the LogFormat to "JSON" and try again.'
+        )
     validate_destination(dead_letter_target_arn or "", on="DeadLetter")
     if layers_count > config.LAYERS_MAX:
         raise InvalidParameterValueException(f"Cannot reference more than {config.LAYERS_MAX} layers.")
@@ -334,6 +349,18 @@ def _architecture(architecture: object) -> str | None:
 
 def _destination(arn: object, on: On) -> str | None:
     return text_problem(arn, *_DESTINATION_MEMBERS[on])
+
+
+def _logging_problems(
+    log_format: object, application_level: object, system_level: object, group: object
+) -> Iterator[str | None]:
+    yield choice_problem(log_format, "loggingConfig.logFormat", LOG_FORMATS)
+    if application_level is not None:
+        yield choice_problem(application_level, "loggingConfig.applicationLogLevel", APPLICATION_LOG_LEVELS)
+    if system_level is not None:
+        yield choice_problem(system_level, "loggingConfig.systemLogLevel", SYSTEM_LOG_LEVELS)
+    if group is not None:
+        yield text_problem(group, "loggingConfig.logGroup", LOG_GROUP_PATTERN, LOG_GROUP_MAX, least=1)
 
 
 def _network(network: object) -> str | None:

@@ -12,6 +12,7 @@ from ..model import (
     Alias,
     EventInvokeConfig,
     FunctionConfiguration,
+    FunctionState,
     LayerVersion,
     LogEvent,
     LogPage,
@@ -45,6 +46,10 @@ def result(told: Answer) -> InvokeResult:
 
 def configuration(told: Answer) -> FunctionConfiguration:
     return from_map(FunctionConfiguration, told)
+
+
+def state(told: Answer) -> FunctionState:
+    return from_map(FunctionState, told)
 
 
 def configurations(told: Answer) -> list[FunctionConfiguration]:

@@ -17,6 +17,7 @@ from ..model import (
     Code,
     EventInvokeConfig,
     FunctionConfiguration,
+    FunctionState,
     LogEvent,
     LogPage,
     Network,
@@ -138,6 +139,11 @@ class Client(BlockingSchedules, BlockingResources, BlockingLayers):
         snap_start: bool = False,
         dead_letter_target_arn: str | None = None,
         architecture: str | None = None,
+        log_format: Literal["Text", "JSON"] = "Text",
+        application_log_level: str | None = None,
+        system_log_level: str | None = None,
+        log_group: str | None = None,
+        kept: Mapping[str, object] | None = None,
     ) -> FunctionConfiguration:
         """Deploy a function; see `engine.Engine.create_function`. A folder is built and zipped on this host."""
         arguments = given(
@@ -155,6 +161,11 @@ class Client(BlockingSchedules, BlockingResources, BlockingLayers):
                 "snap_start": snap_start or None,
                 "dead_letter_target_arn": dead_letter_target_arn,
                 "architecture": architecture,
+                "log_format": log_format,
+                "application_log_level": application_log_level,
+                "system_log_level": system_log_level,
+                "log_group": log_group,
+                "kept": None if kept is None else dict(kept),
             }
         )
         return self._deploy("create_function", arguments, code, layers or None)
@@ -193,6 +204,10 @@ class Client(BlockingSchedules, BlockingResources, BlockingLayers):
     def get_function(self, name: str, *, qualifier: str | None = None) -> FunctionConfiguration:
         """The configuration that a name leads to."""
         return self._ask("get_function", answers.configuration, name=name, qualifier=qualifier)
+
+    def get_function_state(self, name: str, *, qualifier: str | None = None) -> FunctionState:
+        """Whether a version can be invoked as it is meant to be; see `engine.Engine.get_function_state`."""
+        return self._ask("get_function_state", answers.state, name=name, qualifier=qualifier)
 
     def list_functions(self) -> list[FunctionConfiguration]:
         """`$LATEST` of every function, by name."""

@@ -26,6 +26,7 @@ from ..model import (
     Code,
     EventInvokeConfig,
     FunctionConfiguration,
+    FunctionState,
     LayerVersion,
     LogEvent,
     LogPage,
@@ -152,7 +153,7 @@ class Control:
         with ExitStack() as held:
             used = self._put_layers(layers, progress, held)
             stored = self._put(code, progress, held)
-            change = self.catalog.create_function(name, stored, **used, **given)
+            change = self.catalog.create_function(name, stored, **used, **_settings(given))
         return lambda: self._deployed(change)
 
     def update_function_code(
@@ -192,11 +193,13 @@ class Control:
             raise InvalidParameterValueException(f"unknown setting {told}: choose from {', '.join(sorted(CHANGEABLE))}")
         merged = {setting: changes.get(setting, getattr(latest, setting)) for setting in CHANGEABLE}
         merged["architecture"] = latest.architecture
+        if merged["log_format"] != "JSON":  # levels of a log that was JSON go with that
+            merged |= {level: changes.get(level) for level in LOG_LEVELS}
         self._check(name, merged, len(latest.layers if layers is None else layers))
         with ExitStack() as held:
             if layers is not None:
                 changes = {**changes, **self._put_layers(layers, progress, held)}
-            change = self.catalog.update_configuration(name, revision_id=revision_id, **changes)
+            change = self.catalog.update_configuration(name, revision_id=revision_id, **_settings(changes))
         return lambda: self._deployed(change)
 
     def delete_function(self, name: str, qualifier: str | None) -> Done:
@@ -229,6 +232,13 @@ class Control:
             return published
 
         return finish
+
+    def function_state(self, name: str, qualifier: str | None) -> FunctionState:
+        """See `Engine.get_function_state`."""
+        configuration = self.catalog.resolve(name, qualifier)
+        if not configuration.starts_from_snapshot:
+            return FunctionState()
+        return self._supervisor.snapshots.state(self.dispatch.known_pool(configuration))
 
     def create_alias(
         self, name: str, alias: str, function_version: str, description: str, routing: Mapping[str, float] | None
@@ -439,7 +449,8 @@ class Control:
             shutil.rmtree(folder)
 
     def _check(self, name: str, given: Mapping[str, Any], layers: int) -> None:
-        validate_configuration(function_name=name, layers_count=layers, **given)
+        checked = {setting: value for setting, value in given.items() if setting != "kept"}  # see `store.kept`
+        validate_configuration(function_name=name, layers_count=layers, **checked)
         runtime = given["runtime"]
         if runtime == OWN_RUNTIME:
             return
@@ -495,6 +506,15 @@ class Control:
         self.provisioned.refresh_function(name)
 
 
+def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """As the catalog calls them."""
+    if "log_group" not in given:
+        return dict(given)
+    others = {setting: value for setting, value in given.items() if setting != "log_group"}
+    return {**others, "log_group_name": given["log_group"] or ""}
+
+
+LOG_LEVELS = ("application_log_level", "system_log_level")
 CHANGEABLE = frozenset(
     {
         "handler",
@@ -508,5 +528,9 @@ CHANGEABLE = frozenset(
         "network",
         "snap_start",
         "dead_letter_target_arn",
+        "log_format",
+        *LOG_LEVELS,
+        "log_group",
+        "kept",
     }
 )

@@ -5,10 +5,18 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from .. import config, settings
-from ..model import Alias, Code, EventInvokeConfig, FunctionConfiguration, Network, ProvisionedConcurrencyConfig
+from ..model import (
+    Alias,
+    Code,
+    EventInvokeConfig,
+    FunctionConfiguration,
+    FunctionState,
+    Network,
+    ProvisionedConcurrencyConfig,
+)
 from ..store.build import Progress
 from ..store.event_invoke import event_settings
 from .control import Control
@@ -48,13 +56,21 @@ class ControlPlane(ABC):
         snap_start: bool = False,
         dead_letter_target_arn: str | None = None,
         architecture: str | None = None,
+        log_format: Literal["Text", "JSON"] = "Text",
+        application_log_level: str | None = None,
+        system_log_level: str | None = None,
+        log_group: str | None = None,
+        kept: Mapping[str, object] | None = None,
     ) -> FunctionConfiguration:
         """Deploy a function.
 
         code: a folder (with a `requirements.txt` it is built first), a `.zip` path, zip bytes, or a single `.py` file.
         runtime: None is the engine's own Python. network: None is the engine's default. snap_start: published versions
         start from a snapshot. dead_letter_target_arn: the queue or topic that events go to which failed for good.
-        architecture: None is this host's own, the only one that is taken.
+        architecture: None is this host's own, the only one that is taken. log_format: "Text" or "JSON"; with JSON
+        application_log_level (TRACE to FATAL) and system_log_level (DEBUG, INFO or WARN), else INFO. log_group: None is
+        Lambda's own for the function. kept: settings that Lambda has and this engine only gives back, JSON by their
+        names there; of an update a value of None takes one away.
         Raises ResourceConflictException when the name is taken, and what Lambda raises for values it does not take.
         """
         control = self._opened()
@@ -75,6 +91,11 @@ class ControlPlane(ABC):
                 "snap_start": snap_start,
                 "dead_letter_target_arn": dead_letter_target_arn,
                 "architecture": settings.OWN_ARCHITECTURE if architecture is None else architecture,
+                "log_format": log_format,
+                "application_log_level": application_log_level,
+                "system_log_level": system_log_level,
+                "log_group": log_group,
+                "kept": kept or {},
             },
             layers,
             self._progress,
@@ -113,6 +134,14 @@ class ControlPlane(ABC):
     async def get_function(self, name: str, *, qualifier: str | None = None) -> FunctionConfiguration:
         """The configuration that a name leads to. Raises ResourceNotFoundException."""
         return self._opened().catalog.resolve(name, qualifier)
+
+    async def get_function_state(self, name: str, *, qualifier: str | None = None) -> FunctionState:
+        """Whether a version can be invoked as it is meant to be: one with SnapStart is Pending until its snapshot is
+        made, then Active, or Failed with the reason (and starts by its init). Others are Active.
+
+        Raises ResourceNotFoundException.
+        """
+        return self._opened().function_state(name, qualifier)
 
     async def list_functions(self) -> list[FunctionConfiguration]:
         """`$LATEST` of every function, by name."""

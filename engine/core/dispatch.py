@@ -112,6 +112,11 @@ class Dispatch:
         with self._lock:
             return self._pool(configuration)
 
+    def known_pool(self, configuration: FunctionConfiguration) -> Pool | None:
+        """The pool that runs this configuration, where there is one already."""
+        pool = self._pools.get((configuration.function_name, configuration.version))
+        return pool if pool is not None and pool.configuration is configuration else None
+
     def _pool(self, configuration: FunctionConfiguration) -> Pool:
         key = configuration.function_name, configuration.version
         pool = self._pools.get(key)

@@ -15,6 +15,7 @@ from ..config import INIT_AHEAD_TIMEOUT_S, INIT_TIMEOUT_S, MEMORY_PER_VCPU_MB
 from ..model import FunctionConfiguration, Network
 from ..records import streams
 from ..records.book import LogBook
+from ..records.record import LogStyle
 from ..sandbox.contract import Limits
 from .cpu_demand import CpuDemand
 
@@ -51,6 +52,12 @@ class Pool:
     cpu_demand: CpuDemand = field(default_factory=CpuDemand)
     uid: int = -1
     namespace_fd: int = -1
+
+    @property
+    def style(self) -> LogStyle:
+        """How the platform writes to its log."""
+        configuration = self.configuration
+        return LogStyle(configuration.log_format, configuration.system_log_level or "INFO")
 
     def limits(self) -> Limits:
         """What one environment may use once its init is over; until then no CPU quota applies."""
@@ -129,6 +136,8 @@ class Pool:
             "memory_mb": configuration.memory_mb,
             "log_group": configuration.log_group,
             "log_stream": stream,
+            "log_format": configuration.log_format,
+            "log_level": configuration.application_log_level,
             "handler": configuration.handler,
             "region": configuration.region,
             "runtime": configuration.runtime,

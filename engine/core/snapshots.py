@@ -22,6 +22,7 @@ from .._ext.environment import Environment
 from .._ext.result import STARTS
 from ..config import LOG_PER_INVOCATION_BYTES
 from ..errors import EngineError
+from ..model import FunctionState
 from ..sandbox.contract import MB, Limits
 from ..sandbox.scratch import Scratch
 from .births import Births
@@ -32,6 +33,9 @@ COUNT_MAX: Final = 64  # snapshots held at once; past it, or past the bytes, the
 MEMORY_SHARE: Final = 0.25  # of the host's memory, for all of them together
 COLD: Final = STARTS.index("cold")
 REPORT_BYTES: Final = 65_536
+INTERNAL: Final = "InternalError"  # Lambda's words for whose fault it was
+FUNCTION: Final = "FunctionError"
+INIT_TIMEOUT: Final = "FunctionError.InitTimeout"
 SPARE_MB: Final = 64
 # Against all writing but through shared mappings that are there already: a template that has ended has none. To seal
 # those as well (F_SEAL_WRITE) fails while the kernel itself holds a page for a moment, as it does to move or to age it.
@@ -54,6 +58,8 @@ class Snapshot:
     ready_ns: int = 0
     used_ns: int = 0
     restored: int = 0
+    reason_code: str = ""  # Lambda's StateReasonCode
+    struck: bool = False  # its template took too long
     outlived: bool = False  # its template's zygote ended before it was made
     waiting: list[Environment] = field(default_factory=list)
 
@@ -127,7 +133,7 @@ class Snapshots:
         """
         found = self._by_pool.get(id(pool))
         if found is not None and found[1].status == "ready" and environment.spawned_ns >= found[1].ready_ns:
-            self._fail(pool, found[1], reason)
+            self._fail(pool, found[1], reason, FUNCTION)
 
     def forget(self, pool: Pool) -> None:
         """The pool is gone."""
@@ -157,6 +163,15 @@ class Snapshots:
             "restored": snapshot.restored,
         }
 
+    def state(self, pool: Pool | None) -> FunctionState:
+        """Of one version, as Lambda says it; one whose snapshot went is Active, as it was: the next makes another."""
+        found = None if pool is None else self._by_pool.get(id(pool))
+        if found is None or found[1].status == "ready":
+            return FunctionState()
+        if found[1].status == "making":
+            return FunctionState("Pending", "The function is being created.", "Creating")
+        return FunctionState("Failed", found[1].reason, found[1].reason_code)
+
     def close(self) -> None:
         """Give all of them back."""
         for _, snapshot in self._by_pool.values():
@@ -176,7 +191,7 @@ class Snapshots:
         except (OSError, EngineError) as error:
             if scratch is not None:
                 self._scratches.give_back(scratch)
-            self._fail(pool, snapshot, f"no template could be started: {error}")
+            self._fail(pool, snapshot, f"no template could be started: {error}", INTERNAL)
 
     def _make(self, pool: Pool, snapshot: Snapshot, scratch: Scratch | None) -> None:
         files = [_file(name) for name in ("log", "report", "memory", "tmp")]
@@ -197,7 +212,12 @@ class Snapshots:
             for fd in files:
                 os.close(fd)
             raise
-        self._after(pool.init_ahead_limit_s, lambda: self._births.strike(template))
+
+        def too_long() -> None:
+            snapshot.struck = True
+            self._births.strike(template)
+
+        self._after(pool.init_ahead_limit_s, too_long)
 
     def _settle(self, pool: Pool, snapshot: Snapshot, files: list[int], stream: str, status: int, failure: str) -> None:
         """The template has ended: what it left is a snapshot, or says why there is none."""
@@ -214,9 +234,11 @@ class Snapshots:
         if status != 0 or failure or told.get("error_type") or not told:
             ended = failure or f"the template ended with wait status {status}"
             why = f"{told['error_type']}: {told.get('message')}" if told.get("error_type") else ended
-            self._fail(pool, snapshot, why)
+            self._fail(pool, snapshot, why, INIT_TIMEOUT if snapshot.struck else FUNCTION)
         elif os.fstat(memory_fd).st_size > pool.configuration.memory_mb * MB:
-            self._fail(pool, snapshot, f"its memory is larger than the function's {pool.configuration.memory_mb} MB")
+            self._fail(
+                pool, snapshot, f"its memory is larger than the function's {pool.configuration.memory_mb} MB", FUNCTION
+            )
         else:
             for fd in files[2:]:
                 fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
@@ -236,8 +258,9 @@ class Snapshots:
             if new.status != "making":
                 self._tell_waiting(pool, new)
 
-    def _fail(self, pool: Pool, snapshot: Snapshot, reason: str) -> None:
+    def _fail(self, pool: Pool, snapshot: Snapshot, reason: str, reason_code: str) -> None:
         snapshot.close()
+        snapshot.reason_code = reason_code
         snapshot.status, snapshot.reason, snapshot.held_bytes = "failed", reason[:REPORT_BYTES], 0
         pool.note(pool.new_stream(), f"[engine] no snapshot of this version: {snapshot.reason}")
         self._tell_waiting(pool, snapshot)

@@ -21,7 +21,6 @@ from .._ext.scheduler import Scheduler
 from ..clock import Clock, HostClock
 from ..config import ENVIRONMENTS_MAX, INIT_TIMEOUT_S
 from ..errors import EngineError, ServiceException
-from ..records import report
 from ..sandbox import choose
 from ..sandbox.choose import Enforcement
 from ..sandbox.contract import Mechanism
@@ -199,7 +198,7 @@ class Supervisor:
         if provisioned:
             environment.start_code = PROVISIONED
         environment.state = State.STARTING
-        pool.book.open_stream(environment.serial, stream)
+        pool.book.open_stream(environment.serial, stream, pool.style)
         self._scheduler.rouse(pool.lane)
         if not self.snapshots.must_wait(pool, environment):
             self._order(pool, environment)
@@ -351,9 +350,8 @@ class Supervisor:
             return
         now_ns = time.monotonic_ns()
         before = pool.lane.meter.ledger.appended
-        took_ns = environment.init_ns or now_ns - environment.spawned_ns
         self._note_output(pool, environment)
-        pool.book.note(before, now_ns, environment.stream, report.init_report_line(took_ns, "init", status, error_type))
+        pool.book.note_failed_init(before, now_ns, environment, status, error_type)
 
     def _note_output(self, pool: Pool, environment: Environment) -> None:
         """Keep what was printed outside any invocation and would go with the environment."""

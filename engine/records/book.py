@@ -16,7 +16,7 @@ from ..errors import InvalidParameterValueException
 from ..model import LogEvent, LogPage
 from ..states import Outcome
 from . import render, report
-from .record import InvocationRecord, LogFormat, Start
+from .record import InvocationRecord, LogStyle, Start
 
 NOTES_MAX = 10_000
 CURSOR = re.compile(r"([0-9a-f]{8})\.(\d{1,19})\.(\d{1,19})")
@@ -39,15 +39,15 @@ class LogBook:
         self._text_bytes_max = text_bytes_max
         self._text_bytes = 0
         self.texts: OrderedDict[int, tuple[bytes, int]] = OrderedDict()  # by record number; of inits by -serial
-        self._streams: OrderedDict[int, str] = OrderedDict()
+        self._streams: OrderedDict[int, tuple[str, LogStyle]] = OrderedDict()
         self._notes: deque[tuple[int, LogEvent]] = deque()
         self._note_bytes = 0
         self._noted = 0
         self._key = secrets.token_hex(4)
 
-    def open_stream(self, serial: int, stream: str) -> None:
-        """Name the stream of an environment."""
-        self._streams[serial] = stream
+    def open_stream(self, serial: int, stream: str, style: LogStyle = render.TEXT) -> None:
+        """Name the stream of an environment, and how the platform writes to it: `$LATEST` may change that."""
+        self._streams[serial] = stream, style
         if len(self._streams) > LEDGER_RECORDS:
             self._streams.popitem(last=False)
 
@@ -68,13 +68,53 @@ class LogBook:
     def note_init(self, before: int, monotonic_ns: int, environment: Environment) -> None:
         """An environment was initialised ahead of its invocations, none of which will show its init."""
         began_ns = monotonic_ns - environment.init_ns
-        self.note(before, began_ns, environment.stream, report.init_start_line(self._runtime_version))
+        style, record = self._style(environment.serial), self._init_record(environment, monotonic_ns)
+        for message in render.init_ahead(style, record):
+            self.note(before, began_ns, environment.stream, message)
         text, dropped = self.texts.pop(-environment.serial, (b"", 0))
         self._text_bytes -= len(text)
         for message in text.decode("utf-8", "replace").removesuffix("\n").split("\n") if text else ():
             self.note(before, monotonic_ns, environment.stream, message)
         if dropped:
             self.note(before, monotonic_ns, environment.stream, report.dropped_line(dropped))
+        for message in render.init_ahead_done(style, record):
+            self.note(before, monotonic_ns, environment.stream, message)
+
+    def note_failed_init(
+        self, before: int, monotonic_ns: int, environment: Environment, status: str, error_type: str | None
+    ) -> None:
+        """An environment could not be initialised; `status` is error or timeout."""
+        took_ns, start = environment.init_ns or monotonic_ns - environment.spawned_ns, STARTS[environment.start_code]
+        style, wall_ms = self._style(environment.serial), self._wall_ms(monotonic_ns)
+        message = render.init_failed(style, wall_ms, took_ns, start, status, error_type)
+        self.note(before, monotonic_ns, environment.stream, message)
+
+    def _style(self, serial: int) -> LogStyle:
+        return self._streams.get(serial, ("", render.TEXT))[1]
+
+    def _rendered(self, number: int) -> list[LogEvent]:
+        """One record, in the style of the environment that wrote it."""
+        return render.render(self.record(number), self._style(self._ledger.row(number)[8]))
+
+    def _init_record(self, environment: Environment, monotonic_ns: int) -> InvocationRecord:
+        """An init without an invocation, as if one began and ended with it."""
+        return InvocationRecord(
+            request_id="",
+            function_name=self._name,
+            version=self._version,
+            stream=environment.stream,
+            start=cast(Start, STARTS[environment.start_code]),
+            queued_ns=monotonic_ns,
+            claimed_ns=monotonic_ns,
+            done_ns=monotonic_ns,
+            wall_ms=self._wall_ms(monotonic_ns),
+            duration_ns=0,
+            init_ns=environment.init_ns,
+            billed_ms=0,
+            memory_mb=0,
+            max_memory_mb=0,
+            runtime_version=self._runtime_version,
+        )
 
     def _forget_oldest(self) -> None:
         while self._text_bytes > self._text_bytes_max or len(self.texts) > LEDGER_RECORDS:
@@ -91,12 +131,12 @@ class LogBook:
 
     def tail(self, number: int) -> str:
         """The last 4 KB of one invocation's log, as text."""
-        lines = "\n".join(event.message for event in render.render(self.record(number))) + "\n"
+        lines = "\n".join(event.message for event in self._rendered(number)) + "\n"
         return lines.encode()[-LOG_TAIL_BYTES:].decode("utf-8", "ignore")
 
-    def events(self, log_format: LogFormat = "Text", *, limit: int | None = None) -> list[LogEvent]:
+    def events(self, *, limit: int | None = None) -> list[LogEvent]:
         """What is still held, oldest first; of that the newest `limit`. Only what is told is rendered."""
-        return self._events(self._ledger.oldest, self._ledger.appended, list(self._notes), log_format, limit)
+        return self._events(self._ledger.oldest, self._ledger.appended, list(self._notes), limit)
 
     def page(self, cursor: str = "", *, limit: int | None = None) -> LogPage:
         """What came after the page that gave `cursor`, and is still held; of that the newest `limit`.
@@ -106,7 +146,7 @@ class LogBook:
         first, seen_notes = self._read_cursor(cursor)
         end, noted, notes = self._ledger.appended, self._noted, list(self._notes)
         new_notes = notes[max(0, len(notes) - (noted - seen_notes)) :]
-        events = self._events(max(first, self._ledger.oldest), end, new_notes, "Text", limit)
+        events = self._events(max(first, self._ledger.oldest), end, new_notes, limit)
         return LogPage(tuple(events), f"{self._key}.{end}.{noted}")
 
     def _read_cursor(self, cursor: str) -> tuple[int, int]:
@@ -118,9 +158,7 @@ class LogBook:
             raise InvalidParameterValueException(f"cursor={cursor!r} is none: give back what the last page had")
         return (int(match[2]), int(match[3])) if match[1] == self._key else (0, 0)
 
-    def _events(
-        self, oldest: int, number: int, notes: list[tuple[int, LogEvent]], log_format: LogFormat, limit: int | None
-    ) -> list[LogEvent]:
+    def _events(self, oldest: int, number: int, notes: list[tuple[int, LogEvent]], limit: int | None) -> list[LogEvent]:
         """Records from `oldest` to before `number` with `notes` between them; gone through from the newest."""
         told: list[list[LogEvent]] = []
         count = 0
@@ -132,13 +170,13 @@ class LogBook:
             number -= 1
             if number < oldest:
                 break
-            told.append(render.render(self.record(number), log_format))
+            told.append(self._rendered(number))
             count += len(told[-1]) + len(told[-2])
         events = [event for some in reversed(told) for event in some]
         whole = [note for _, note in notes] + events if number < oldest else events
         return whole if limit is None else whole[max(0, len(whole) - limit) :]
 
-    def events_of(self, request_id: str, log_format: LogFormat = "Text") -> list[LogEvent]:
+    def events_of(self, request_id: str) -> list[LogEvent]:
         """What is still held of one request, oldest first; nothing for an id that is not known."""
         try:
             wanted = uuid.UUID(request_id).bytes
@@ -146,7 +184,7 @@ class LogBook:
             return []
         for number in range(self._ledger.appended - 1, self._ledger.oldest - 1, -1):
             if self._ledger.row(number)[0] == wanted:
-                return [event for event in render.render(self.record(number), log_format) if event.request_id]
+                return [event for event in self._rendered(number) if event.request_id]
         return []
 
     def record(self, number: int) -> InvocationRecord:
@@ -162,7 +200,7 @@ class LogBook:
             request_id=uuid_text(raw_id),
             function_name=self._name,
             version=self._version,
-            stream=self._streams.get(serial, ""),
+            stream=self._streams.get(serial, ("", render.TEXT))[0],
             start=start,
             queued_ns=published,
             claimed_ns=claimed,

@@ -6,21 +6,15 @@ import json
 from collections.abc import Mapping
 
 from .billing import billed_ms_from_ns
-from .record import InvocationRecord
+from .record import INITIALIZATION, InvocationRecord
 from .report import iso_ms
 
 Value = str | int | float | Mapping[str, float]
-_INITIALIZATION = {
-    "cold": "on-demand",
-    "warm": "on-demand",
-    "provisioned": "provisioned-concurrency",
-    "snapshot": "snap-start",
-}
 
 
 def init_start(record: InvocationRecord) -> str:
     body: dict[str, Value] = {
-        "initializationType": _INITIALIZATION[record.start],
+        "initializationType": INITIALIZATION[record.start],
         "phase": "init",
         "runtimeVersion": record.runtime_version,
         "runtimeVersionArn": record.runtime_version_arn,
@@ -50,7 +44,7 @@ def init_report(
 
 def restore_start(record: InvocationRecord, wall_ms: int) -> str:
     body: dict[str, Value] = {
-        "initializationType": _INITIALIZATION[record.start],
+        "initializationType": INITIALIZATION[record.start],
         "runtimeVersion": record.runtime_version,
         "runtimeVersionArn": record.runtime_version_arn,
         "functionName": record.function_name,
@@ -61,7 +55,7 @@ def restore_start(record: InvocationRecord, wall_ms: int) -> str:
 
 def restore_report(record: InvocationRecord) -> str:
     body: dict[str, Value] = {
-        "initializationType": _INITIALIZATION[record.start],
+        "initializationType": INITIALIZATION[record.start],
         "status": "success",
         "metrics": {"durationMs": _ms(record.restore_ns or 0)},
     }

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Start = Literal["cold", "warm", "provisioned", "snapshot"]
 Outcome = Literal["ok", "error", "timeout", "exit", "oom"]
 LogFormat = Literal["Text", "JSON"]
+SystemLevel = Literal["DEBUG", "INFO", "WARN"]
+INITIALIZATION: Final[Mapping[str, str]] = {
+    "cold": "on-demand",
+    "warm": "on-demand",
+    "provisioned": "provisioned-concurrency",
+    "snapshot": "snap-start",
+}
+_LEVELS: Final[tuple[SystemLevel, ...]] = ("DEBUG", "INFO", "WARN")
+
+
+@dataclass(frozen=True, slots=True)
+class LogStyle:
+    """How the platform's own lines of a version read; `system_level` of JSON: those below it are left out."""
+
+    log_format: LogFormat = "Text"
+    system_level: SystemLevel = "INFO"
+
+    def shows(self, level: SystemLevel) -> bool:
+        """Whether a line of this level is written; which line has which is AWS's System log level event mapping:
+        https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html"""
+        return _LEVELS.index(level) >= _LEVELS.index(self.system_level)
 
 
 @dataclass(frozen=True, slots=True)

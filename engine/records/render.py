@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from engine.model import LogEvent
 
 from . import platform_events, report
-from .record import InvocationRecord, LogFormat
+from .record import INITIALIZATION, InvocationRecord, LogStyle
+
+TEXT = LogStyle()
 
 
-def render(record: InvocationRecord, log_format: LogFormat = "Text") -> list[LogEvent]:
+def render(record: InvocationRecord, style: LogStyle = TEXT) -> list[LogEvent]:
     """Everything CloudWatch would show of one invocation, in order and with times that never go back.
 
     The function's own lines bear the time of completion: when each was written is not recorded.
     """
     own = _lines(record.log, record.log_dropped_bytes, record.wall_ms)
-    events = [*_opening(record, log_format), *own, *_closing(record, log_format)]
-    return [LogEvent(time_ms, record.stream, message, record.request_id) for time_ms, message in events]
-
-
-def _opening(record: InvocationRecord, log_format: LogFormat) -> list[tuple[int, str]]:
-    opening = []
-    if record.start == "cold" and record.runtime_version:
-        text = report.init_start_line(record.runtime_version, record.runtime_version_arn)
-        opening.append((record.init_started_ms, platform_events.init_start(record) if log_format == "JSON" else text))
-    if record.start == "snapshot" and record.restore_ns is not None:
-        opening += _restoration(record, log_format)
-    opening += _lines(record.init_log, record.init_log_dropped_bytes, record.started_ms)
-    text = report.start_line(record.request_id, record.version)
-    return [*opening, (record.started_ms, platform_events.start(record) if log_format == "JSON" else text)]
-
-
-def _restoration(record: InvocationRecord, log_format: LogFormat) -> list[tuple[int, str]]:
-    restore_ns = record.restore_ns or 0
-    began_ms = record.started_ms - restore_ns // 1_000_000
-    if log_format == "JSON":
-        first, last = platform_events.restore_start(record, began_ms), platform_events.restore_report(record)
+    init = _lines(record.init_log, record.init_log_dropped_bytes, record.started_ms)
+    if style.log_format == "JSON":
+        before, after = list(_json_beginning(record, style)), list(_json_closing(record, style))
+        start = list(_json_start(record, style))
     else:
-        first = report.restore_start_line(record.runtime_version, record.runtime_version_arn)
-        last = report.restore_report_line(restore_ns)
-    return [(began_ms, first), (record.started_ms, last)]
+        before, start, after = _text_beginning(record), _text_start(record), _text_closing(record)
+    events = [*before, *init, *start, *own, *after]
+    return [LogEvent(time_ms, record.stream, message, record.request_id) for time_ms, message in events]
 
 
 def _lines(log: bytes, dropped_bytes: int, time_ms: int) -> list[tuple[int, str]]:
@@ -49,11 +36,84 @@ def _lines(log: bytes, dropped_bytes: int, time_ms: int) -> list[tuple[int, str]
     return [(time_ms, line) for line in lines]
 
 
-def _closing(record: InvocationRecord, log_format: LogFormat) -> list[tuple[int, str]]:
-    if log_format == "JSON":
-        lines = [platform_events.runtime_done(record), platform_events.report(record)]
-    else:
-        lines = [report.end_line(record.request_id), report.report_line(record)]
-    if record.outcome == "timeout" and log_format == "Text":
+# --- as text ----------------------------------------------------------------------------------------------------------
+
+
+def _text_beginning(record: InvocationRecord) -> list[tuple[int, str]]:
+    """Of the init or restoration that came first."""
+    beginning = []
+    if record.start == "cold" and record.runtime_version:
+        line = report.init_start_line(record.runtime_version, record.runtime_version_arn)
+        beginning.append((record.init_started_ms, line))
+    if record.start == "snapshot" and record.restore_ns is not None:
+        line = report.restore_start_line(record.runtime_version, record.runtime_version_arn)
+        beginning.append((_restore_started_ms(record), line))
+        beginning.append((record.started_ms, report.restore_report_line(record.restore_ns)))
+    return beginning
+
+
+def _text_start(record: InvocationRecord) -> list[tuple[int, str]]:
+    return [(record.started_ms, report.start_line(record.request_id, record.version))]
+
+
+def _text_closing(record: InvocationRecord) -> list[tuple[int, str]]:
+    lines = [report.end_line(record.request_id), report.report_line(record)]
+    if record.outcome == "timeout":
         lines.insert(0, report.timeout_line(record.request_id, record.wall_ms, record.duration_ns))
     return [(record.wall_ms, line) for line in lines]
+
+
+# --- as JSON: each with its level -------------------------------------------------------------------------------------
+
+
+def _json_beginning(record: InvocationRecord, style: LogStyle) -> Iterator[tuple[int, str]]:
+    if record.start == "cold" and record.runtime_version:
+        if style.shows("INFO"):
+            yield record.init_started_ms, platform_events.init_start(record)
+        if style.shows("DEBUG") and record.init_ns is not None:
+            yield record.started_ms, platform_events.init_report(record.started_ms, record.init_ns)
+    if record.start == "snapshot" and record.restore_ns is not None and style.shows("INFO"):
+        began_ms = _restore_started_ms(record)
+        yield began_ms, platform_events.restore_start(record, began_ms)
+        yield record.started_ms, platform_events.restore_report(record)
+
+
+def _json_start(record: InvocationRecord, style: LogStyle) -> Iterator[tuple[int, str]]:
+    if style.shows("INFO"):
+        yield record.started_ms, platform_events.start(record)
+
+
+def _json_closing(record: InvocationRecord, style: LogStyle) -> Iterator[tuple[int, str]]:
+    failed = record.status != "success"
+    if style.shows("WARN" if failed else "DEBUG"):
+        yield record.wall_ms, platform_events.runtime_done(record)
+    if style.shows("WARN" if failed else "INFO"):
+        yield record.wall_ms, platform_events.report(record)
+
+
+# --- outside invocations ----------------------------------------------------------------------------------------------
+
+
+def init_ahead(style: LogStyle, record: InvocationRecord) -> Iterator[str]:
+    """How the log tells of an init that no invocation waited for: before its output."""
+    if style.log_format != "JSON":
+        yield report.init_start_line(record.runtime_version)
+    elif style.shows("INFO"):
+        yield platform_events.init_start(record)
+
+
+def init_ahead_done(style: LogStyle, record: InvocationRecord) -> Iterator[str]:
+    """And after it; as text it has no such line."""
+    if style.log_format == "JSON" and style.shows("INFO") and record.init_ns is not None:
+        yield platform_events.init_report(record.started_ms, record.init_ns, INITIALIZATION[record.start])
+
+
+def init_failed(style: LogStyle, wall_ms: int, init_ns: int, start: str, status: str, error_type: str | None) -> str:
+    """How it tells of an init that failed."""
+    if style.log_format == "JSON":
+        return platform_events.init_report(wall_ms, init_ns, INITIALIZATION[start], "init", status, error_type)
+    return report.init_report_line(init_ns, "init", status, error_type)
+
+
+def _restore_started_ms(record: InvocationRecord) -> int:
+    return record.started_ms - (record.restore_ns or 0) // 1_000_000

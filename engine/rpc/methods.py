@@ -25,6 +25,7 @@ METHODS: Final[Mapping[str, str | None]] = {
     "update_function_configuration": None,
     "delete_function": None,
     "get_function": None,
+    "get_function_state": None,
     "list_functions": "functions",
     "list_versions": "versions",
     "publish_version": None,

@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final, TypedDict, Unpack
+from typing import Final, Literal, TypedDict, Unpack
 
 from .. import config
 from ..clock import Clock
@@ -48,7 +48,7 @@ from ..validation import (
     validate_qualifier,
     validate_reserved_concurrency,
 )
-from . import event_invoke, provisioning
+from . import event_invoke, kept, provisioning
 from .event_invoke import EventInvokeSettings
 from .layers import LayerShelf, check_unzipped
 from .persistence import Edit, Persistence
@@ -76,6 +76,11 @@ class Settings(TypedDict, total=False):
     network: Network | None
     snap_start: bool
     dead_letter_target_arn: str | None
+    log_format: Literal["Text", "JSON"]
+    application_log_level: str | None
+    system_log_level: Literal["DEBUG", "INFO", "WARN"] | None
+    log_group_name: str
+    kept: Mapping[str, object]
 
 
 class Changes(Settings, total=False):
@@ -497,8 +502,12 @@ class Catalog(ResourceShelf, LayerShelf):
             configuration = replace(configuration, layer_arns=("",) * len(settings["layers"]))
         changed = replace(configuration, **settings)
         check_unzipped(changed)
+        as_json = changed.log_format == "JSON"
         return replace(
             changed,
+            application_log_level=(changed.application_log_level or "INFO") if as_json else None,
+            system_log_level=(changed.system_log_level or "INFO") if as_json else None,
+            kept=kept.merged(configuration.kept, settings.get("kept", {})),
             environment=MappingProxyType(dict(changed.environment)),
             layers=tuple(changed.layers),
             dead_letter_target_arn=changed.dead_letter_target_arn or None,

@@ -22,6 +22,7 @@ def configuration_text(configuration: FunctionConfiguration) -> str:
     content["code"] = _bundle(configuration.code)
     content["layers"] = [_bundle(layer) for layer in configuration.layers]
     content["environment"] = dict(configuration.environment)
+    content["kept"] = dict(configuration.kept)
     return json.dumps(content, separators=(",", ":"))
 
 
@@ -57,6 +58,7 @@ class Reader:
         content["layers"] = tuple(self._stored(layer) for layer in content["layers"])
         content["layer_arns"] = tuple(content.get("layer_arns", ("",) * len(content["layers"])))
         content["environment"] = MappingProxyType(dict(content["environment"]))
+        content["kept"] = MappingProxyType(dict(content.get("kept", {})))
         return FunctionConfiguration(**content)
 
     def layer(self, text: str) -> LayerVersion:

@@ -21,7 +21,7 @@ from itertools import pairwise
 from types import ModuleType
 
 from .._ext import linux, port
-from ..records import report
+from ..records import platform_events, report
 from . import context, faults, handler, logging_setup, marshal, output, snapshot, surroundings
 
 TYPE_CHECKING = False
@@ -48,6 +48,7 @@ class Worker:
         self.logs = logging_setup.configure(self.place.request_id)
         self.place.log_sink = self.logs.log_sink.log
         self.codecs = {ascii_only: marshal.codec(ascii_only) for ascii_only in (True, False)}
+        self.logs_json = False
         _hide_engine()
 
     def settle_after_fork(self) -> None:
@@ -172,9 +173,9 @@ def _live(worker: Worker, order: dict[str, Any], fds: list[int], start_ns: int) 
     try:
         run_init(worker, order)
     except snapshot.HookError as failed:
-        return _init_failed(place, failed.error, start_ns, late, failed.error_type)
+        return _init_failed(worker, failed.error, start_ns, late, failed.error_type)
     except Exception as error:  # noqa: BLE001  # init runs the user's code, which may raise anything
-        return _init_failed(place, error, start_ns, late)
+        return _init_failed(worker, error, start_ns, late)
     if not late:
         place.init_ended(start_ns, False)
     place.serve()
@@ -201,7 +202,7 @@ def use_codec(worker: Worker, variables: dict[str, str]) -> None:
     place = worker.place
     ascii_only = variables["AWS_EXECUTION_ENV"].removeprefix("AWS_Lambda_") in marshal.ASCII_ONLY_RUNTIMES
     place.unmarshal, place.marshal = worker.codecs[ascii_only]
-    as_json = logging_setup.is_json(variables.get("AWS_LAMBDA_LOG_FORMAT"))
+    as_json = worker.logs_json = logging_setup.is_json(variables.get("AWS_LAMBDA_LOG_FORMAT"))
     if as_json or "AWS_LAMBDA_LOG_LEVEL" in variables:
         logging_setup.choose(worker.logs, as_json=as_json, level=variables.get("AWS_LAMBDA_LOG_LEVEL"))
     place.fault = _fault_teller(place.marshal, as_json)
@@ -242,12 +243,18 @@ def _extras(document: bytes) -> tuple[object, dict[str, str], str | None, str | 
     return client, trace, sent.get("identity"), sent.get("tenant_id")
 
 
-def _init_failed(place: port.Port, error: BaseException, start_ns: int, late: bool, error_type: str = "") -> int:
+def _init_failed(worker: Worker, error: BaseException, start_ns: int, late: bool, error_type: str = "") -> int:
+    place = worker.place
     answer, own_type = place.fault(error, "")
     error_type = error_type or own_type
     place.flush()
     if late:
-        _print(report.init_report_line(time.monotonic_ns() - start_ns, "invoke", "error", error_type) + "\n")
+        took_ns, wall_ms = time.monotonic_ns() - start_ns, time.time_ns() // 1_000_000
+        if worker.logs_json:
+            line = platform_events.init_report(wall_ms, took_ns, "on-demand", "invoke", "error", error_type)
+        else:
+            line = report.init_report_line(took_ns, "invoke", "error", error_type)
+        _print(line + "\n")
         place.refuse(answer, error_type)
     else:
         place.init_ended(start_ns, True, error_type)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from doors import DOORS, Door
 from faces import FACES, Face
 from servers import Passage, service
 
@@ -57,3 +58,14 @@ def client(request: pytest.FixtureRequest, address: str) -> Iterator[Face]:
     """A client of that server: blocking, on asyncio, on uvloop."""
     with FACES[request.param](address) as face:
         yield face
+
+
+@pytest.fixture(params=[*DOORS, *(f"{face} client" for face in FACES)])
+def held(request: pytest.FixtureRequest) -> Iterator[Door | Face]:
+    """The engine, embedded or behind a client."""
+    if request.param in DOORS:
+        with DOORS[request.param]() as door:
+            yield door
+    else:
+        with FACES[request.param.removesuffix(" client")](request.getfixturevalue("address")) as face:
+            yield face

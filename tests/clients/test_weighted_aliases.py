@@ -11,24 +11,13 @@ from uuid import uuid4
 
 import pytest
 from chance import binomial_bounds
-from doors import DOORS, ONE_VCPU_MB, Door
-from faces import FACES, Face
+from doors import ONE_VCPU_MB, Door
+from faces import Face
 
 from engine import errors
 
 CALLS = 2_000
 OTHER = "arm64" if os.uname().machine == "x86_64" else "x86_64"
-
-
-@pytest.fixture(params=[*DOORS, *(f"{face} client" for face in FACES)])
-def held(request: pytest.FixtureRequest) -> Iterator[Door | Face]:
-    """The engine, embedded or behind a client."""
-    if request.param in DOORS:
-        with DOORS[request.param]() as door:
-            yield door
-    else:
-        with FACES[request.param.removesuffix(" client")](request.getfixturevalue("address")) as face:
-            yield face
 
 
 @pytest.fixture

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.records import platform_events, report
-from engine.records.record import InvocationRecord
-from engine.records.render import render
+from engine.records.record import InvocationRecord, LogStyle
+from engine.records.render import TEXT, init_ahead, init_ahead_done, init_failed, render
 from engine.records.streams import STREAM, stream_name
 
 ID = "8f507cfc-xmpl-4697-b07a-ac58fc914c95"
@@ -34,6 +35,7 @@ WARM = InvocationRecord(
     max_memory_mb=95,
 )
 COLD = replace(WARM, start="cold", init_ns=423_980_000, billed_ms=427)
+ALL = LogStyle("JSON", "DEBUG")
 HEAD = f"REPORT RequestId: {ID}\tDuration: 2.37 ms\tBilled Duration: "
 
 
@@ -105,7 +107,7 @@ def test_an_invocation_reads_start_its_own_lines_end_report() -> None:
 
 
 def test_a_silent_invocation_has_three_events() -> None:
-    assert len(render(WARM)) == len(render(WARM, "JSON")) == 3
+    assert len(render(WARM)) == len(render(WARM, ALL)) == 3
 
 
 def test_dropped_bytes_are_marked_after_the_lines_that_were_kept() -> None:
@@ -129,7 +131,7 @@ def test_a_cold_start_opens_with_its_runtime_where_that_is_known() -> None:
 
 def test_json_records_are_lambdas_shapes() -> None:
     failed = replace(COLD, outcome="exit", error_type="Runtime.ExitError", runtime_version="python:3.11.v1")
-    init, start, done, last = (json.loads(event.message) for event in render(failed, "JSON"))
+    init, start, done, last = (json.loads(event.message) for event in render(failed, LogStyle("JSON")))
     assert init["type"] == "platform.initStart"
     assert init["record"]["initializationType"] == "on-demand"
     assert start == {
@@ -162,6 +164,48 @@ def test_json_records_are_lambdas_shapes() -> None:
     }
 
 
+def kinds(record: InvocationRecord, style: LogStyle) -> list[str]:
+    return [json.loads(event.message)["type"].removeprefix("platform.") for event in render(record, style)]
+
+
+@pytest.mark.parametrize(
+    ("level", "succeeded", "failed"),
+    [
+        ("DEBUG", ["initStart", "initReport", "start", "runtimeDone", "report"], None),
+        ("INFO", ["initStart", "start", "report"], ["initStart", "start", "runtimeDone", "report"]),
+        ("WARN", [], ["runtimeDone", "report"]),
+    ],
+)
+def test_system_levels_leave_out_what_lambdas_mapping_puts_below_them(
+    level: Any, succeeded: list[str], failed: list[str] | None
+) -> None:
+    record, style = replace(COLD, runtime_version="python:3.11.v1"), LogStyle("JSON", level)
+    assert kinds(record, style) == succeeded
+    assert kinds(replace(record, outcome="error", error_type="Runtime.E"), style) == (failed or succeeded)
+
+
+def test_a_restoration_is_told_at_the_level_info() -> None:
+    restored = replace(WARM, start="snapshot", restore_ns=5_000_000)
+    assert kinds(restored, LogStyle("JSON")) == ["restoreStart", "restoreReport", "start", "report"]
+    assert kinds(restored, LogStyle("JSON", "WARN")) == []
+
+
+def test_an_init_ahead_is_told_in_the_style_of_its_version() -> None:
+    ahead = replace(WARM, start="provisioned", init_ns=5_000_000, runtime_version="python:3.11.v1")
+    assert list(init_ahead(TEXT, ahead)) == ["INIT_START Runtime Version: python:3.11.v1\tRuntime Version ARN: "]
+    assert list(init_ahead_done(TEXT, ahead)) == []
+    told = [
+        json.loads(line) for line in (*init_ahead(LogStyle("JSON"), ahead), *init_ahead_done(LogStyle("JSON"), ahead))
+    ]
+    assert [line["type"] for line in told] == ["platform.initStart", "platform.initReport"]
+    assert {line["record"]["initializationType"] for line in told} == {"provisioned-concurrency"}
+    quiet = LogStyle("JSON", "WARN")
+    assert [*init_ahead(quiet, ahead), *init_ahead_done(quiet, ahead)] == []
+    failed = json.loads(init_failed(quiet, ENDED_MS, 5_000_000, "provisioned", "error", "Runtime.E"))
+    assert (failed["type"], failed["record"]["status"]) == ("platform.initReport", "error")
+    assert init_failed(TEXT, ENDED_MS, 5_000_000, "cold", "error", "Runtime.E").startswith("INIT_REPORT Init Duration")
+
+
 def test_a_failed_init_has_its_own_json_report() -> None:
     event = json.loads(platform_events.init_report(ENDED_MS, 150_790_000, status="timeout"))
     assert event["type"] == "platform.initReport"
@@ -173,9 +217,9 @@ def test_a_failed_init_has_its_own_json_report() -> None:
     }
 
 
-@given(st.binary(max_size=300), st.sampled_from(["Text", "JSON"]))
-def test_whatever_a_function_writes_is_rendered_in_order(log: bytes, log_format: str) -> None:
-    events = render(replace(WARM, log=log), log_format)  # type: ignore[arg-type]
+@given(st.binary(max_size=300), st.sampled_from([TEXT, ALL]))
+def test_whatever_a_function_writes_is_rendered_in_order(log: bytes, style: LogStyle) -> None:
+    events = render(replace(WARM, log=log), style)
     times = [event.timestamp_ms for event in events]
     assert times == sorted(times)
     own = [event.message for event in events[1:-2]]
