@@ -64,7 +64,9 @@ def test_a_folder_of_an_engine_without_it_is_taken_over(tmp_path: Path) -> None:
     data = tmp_path / "data"
     killed(data)
     catalog = apsw.Connection(str(data / "catalog.db"))
-    catalog.execute("DROP TABLE provisioned; DROP TABLE event_invoke; PRAGMA user_version = 1")
+    for newer in ("provisioned", "event_invoke", "resources", "layers", "layer_versions"):
+        catalog.execute(f"DROP TABLE {newer}")
+    catalog.execute("PRAGMA user_version = 1")
     catalog.close()
     with Engine(data_dir=data) as engine:
         assert engine.list_provisioned_concurrency_configs("f") == []
