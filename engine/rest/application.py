@@ -23,6 +23,7 @@ from ..errors import AccessDeniedException, EngineError
 from . import invocations
 from .asgi import ClientLeft, Receive, Scope, Send, read_body, respond
 from .call import Call, Place
+from .downloads import asked_code, send_code
 from .handlers import HANDLERS, REFUSED
 from .request import ParameterReader
 from .response import Response, ResultWriter, error_response, refusal
@@ -67,6 +68,8 @@ class Application:
             if scope["method"] == "POST" and (function := invocations.function_of(path)) is not None:
                 operation = "Invoke"
                 await invocations.invoke(self._client, function, scope, receive, send)
+            elif (sha256 := asked_code(scope)) is not None:
+                await send_code(self._client, sha256, scope, send)
             elif path in (b"/health", b"/metrics"):
                 await self._pages(scope, receive, send)
             else:

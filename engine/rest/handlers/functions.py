@@ -7,6 +7,7 @@ from typing import Any
 
 from ...errors import InvalidParameterValueException
 from ..call import Call
+from ..downloads import code_location
 from .code import code_of
 from .names import LATEST, function_and_qualifier, function_only
 from .pages import page
@@ -60,6 +61,7 @@ async def get_function(call: Call) -> Mapping[str, Any]:
     reserved = await call.client.get_function_concurrency(name)
     return {
         "Configuration": configuration(found, qualified=qualifier == LATEST),
+        "Code": {"RepositoryType": "S3", "Location": code_location(call, found.code.sha256)},
         "Concurrency": None if reserved is None else {"ReservedConcurrentExecutions": reserved},
     }
 
