@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import urllib.error
+import urllib.request
 from typing import Any
 
 import pytest
@@ -145,3 +147,18 @@ def test_lists_leave_out_what_lambda_leaves_out(served: Gateway, aws: Any) -> No
     assert whole["RuntimeVersionConfig"]["RuntimeVersionArn"].startswith("arn:aws:lambda:us-east-1::runtime:")
     with pytest.raises(aws.exceptions.InvalidParameterValueException, match="Marker="):
         aws.list_functions(Marker="made up")
+
+
+def test_the_code_that_was_deployed_can_be_fetched(served: Gateway, aws: Any) -> None:
+    content = zipped({"app.py": ECHO, "large.bin": "x" * 3_000_000})
+    aws.create_function(
+        FunctionName="fetched", Runtime="python3.11", Role=ROLE, Handler="app.handler", Code={"ZipFile": content}
+    )
+    code = aws.get_function(FunctionName="fetched")["Code"]
+    assert code["RepositoryType"] == "S3"
+    with urllib.request.urlopen(code["Location"], timeout=60) as answer:
+        assert answer.read() == content
+    aws.delete_function(FunctionName="fetched")
+    nowhere = served.url + "/_code/" + "0" * 64 + ".zip"
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(nowhere, timeout=60)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ...errors import InvalidParameterValueException
+
 # Members whose values the engine takes as they are.
 PLAIN: Final[Mapping[str, str]] = {
     "Runtime": "runtime",
@@ -38,6 +40,15 @@ def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
         told["ephemeral_storage_mb"] = given["EphemeralStorage"]["Size"]
     if "SnapStart" in given:
         told["snap_start"] = given["SnapStart"].get("ApplyOn") == "PublishedVersions"
+    if "Layers" in given:
+        told["layers"] = [_layer_arn(arn) for arn in given["Layers"]]
     if "DeadLetterConfig" in given:
         told["dead_letter_target_arn"] = given["DeadLetterConfig"].get("TargetArn", "")
     return told
+
+
+def _layer_arn(arn: str) -> str:
+    """Raises InvalidParameterValueException for what the engine would take for code: a path of this host, say."""
+    if not arn.startswith("arn:"):
+        raise InvalidParameterValueException(f"Layers has {arn!r}, which is no ARN of a layer version")
+    return arn

@@ -41,6 +41,7 @@ def configuration(function: FunctionConfiguration, *, qualified: bool) -> dict[s
         "DeadLetterConfig": None if dead_letter is None else {"TargetArn": dead_letter},
         "TracingConfig": {"Mode": "PassThrough"},
         "RevisionId": function.revision_id,
+        "Layers": _layers(function) or None,
         "State": "Active",
         "LastUpdateStatus": "Successful",
         "PackageType": "Zip",
@@ -62,6 +63,14 @@ def runtime_version_arn(region: str, runtime: str) -> str:
     """Names the interpreter that runs a runtime's functions here: another build of it has another ARN."""
     digest = hashlib.sha256(f"{runtime} on {sys.version}".encode()).hexdigest()
     return f"arn:aws:lambda:{region}::runtime:{digest}"
+
+
+def _layers(function: FunctionConfiguration) -> list[dict[str, Any]]:
+    """Those that were given as code, which only this engine's own interfaces do, are named by their content."""
+    return [
+        {"Arn": arn or f"sha256:{layer.sha256}", "CodeSize": layer.size}
+        for arn, layer in zip(function.layer_arns, function.layers, strict=True)
+    ]
 
 
 def _snap_start(function: FunctionConfiguration) -> dict[str, str]:
