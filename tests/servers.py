@@ -10,16 +10,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 COMMAND = [sys.executable, "-P", "-m", "engine"]
 
 
 @contextmanager
-def service(folder: Path, *options: str, socket_path: Path | None = None) -> Iterator[list[str]]:
+def service(
+    folder: Path, *options: str, socket_path: Path | None = None, stderr: IO[str] | None = None
+) -> Iterator[list[str]]:
     """The addresses at which `engine serve` serves; it ends with the block, by SIGTERM, and must end well."""
     path = socket_path or folder / "service.sock"
     command = [*COMMAND, "serve", "--data", str(folder / "data"), "--socket", str(path), "--http", "none", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
         assert process.stdout is not None
         try:
             said = process.stdout.readline()

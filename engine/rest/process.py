@@ -22,10 +22,12 @@ import uvloop
 from ..client.asynchronous import connect
 from .application import Application
 from .call import Place
+from .connection import Connection, sweep
 from .launch import BACKLOG, READY, ProcessSettings
 
 KEEP_ALIVE_S: Final = 60
 CONNECTIONS_MAX: Final = 10_000
+SWEEP_TICKS: Final = 10  # uvicorn's, of a tenth of a second
 
 
 class _Server(uvicorn.Server):
@@ -39,6 +41,11 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         print(READY, flush=True)  # noqa: T201 - what `launch` waits for
 
+    async def on_tick(self, counter: int) -> bool:
+        if counter % SWEEP_TICKS == 0:
+            sweep(self.server_state.connections, asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
 
 async def serve(settings: ProcessSettings) -> None:
     """Serve until standard input ends."""
@@ -48,12 +55,12 @@ async def serve(settings: ProcessSettings) -> None:
         server = _Server(
             uvicorn.Config(
                 application,
-                http="httptools",
+                http=Connection,
                 ws="none",
                 lifespan="off",
                 interface="asgi3",
                 access_log=False,
-                log_level="warning",
+                log_level="error",
                 server_header=False,
                 proxy_headers=False,
                 backlog=BACKLOG,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,6 +14,7 @@ from typing import Any, Final
 import orjson
 
 from ..errors import InvalidParameterValueException, InvalidRequestContentException, ValidationException
+from .patterns import compiled
 
 DEPTH_MAX: Final = 32
 OPEN_ENUMS: Final = ("Runtime",)  # the service answers for itself which it runs
@@ -201,7 +201,8 @@ def _text_problems(shape: Any, text: str, path: str) -> Iterator[str]:
     if shape.enum and text not in shape.enum and shape.name not in OPEN_ENUMS:
         yield _violation(text, path, f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
     pattern = shape.metadata.get("pattern")
-    if pattern is not None and not re.fullmatch(pattern, text, re.ASCII | re.DOTALL):
+    checked = None if pattern is None else compiled(pattern)
+    if checked is not None and not checked.fullmatch(text):
         yield _violation(text, path, f"Member must satisfy regular expression pattern: {pattern}")
     yield from _length_problems(shape, text, path)
 

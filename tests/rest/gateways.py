@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import boto3
 from botocore.config import Config
@@ -58,7 +58,7 @@ def zipped(files: Mapping[str, str]) -> bytes:
 
 
 @contextmanager
-def gateway(folder: Path, *options: str) -> Iterator[Gateway]:
+def gateway(folder: Path, *options: str, stderr: IO[str] | None = None) -> Iterator[Gateway]:
     """A service with a gateway on a port that the system chose; it ends with the block, and must end well."""
-    with service(folder, "--http", "127.0.0.1:0", *options) as addresses:
+    with service(folder, "--http", "127.0.0.1:0", *options, stderr=stderr) as addresses:
         yield Gateway(addresses)
