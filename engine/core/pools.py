@@ -13,7 +13,7 @@ from .._ext.lane import Lane
 from .._ext.result import STARTS
 from ..config import INIT_AHEAD_TIMEOUT_S, INIT_TIMEOUT_S, MEMORY_PER_VCPU_MB
 from ..model import FunctionConfiguration, Network
-from ..records import streams
+from ..records import render, streams
 from ..records.book import LogBook
 from ..records.record import LogStyle
 from ..sandbox.contract import Limits
@@ -57,7 +57,8 @@ class Pool:
     def style(self) -> LogStyle:
         """How the platform writes to its log."""
         configuration = self.configuration
-        return LogStyle(configuration.log_format, configuration.system_log_level or "INFO")
+        levels = configuration.system_log_level or "INFO", configuration.application_log_level or "INFO"
+        return LogStyle(configuration.log_format, *levels)
 
     def limits(self) -> Limits:
         """What one environment may use once its init is over; until then no CPU quota applies."""
@@ -83,7 +84,7 @@ class Pool:
     def note(self, stream: str, text: str) -> None:
         """Keep in the log what belongs to no invocation."""
         before, now_ns = self.lane.meter.ledger.appended, time.monotonic_ns()
-        for message in text.removesuffix("\n").split("\n") if text else ():
+        for message in render.own_lines(text, self.style):
             self.book.note(before, now_ns, stream, message)
 
     def order(

@@ -73,7 +73,7 @@ class LogBook:
             self.note(before, began_ns, environment.stream, message)
         text, dropped = self.texts.pop(-environment.serial, (b"", 0))
         self._text_bytes -= len(text)
-        for message in text.decode("utf-8", "replace").removesuffix("\n").split("\n") if text else ():
+        for message in render.own_lines(text.decode("utf-8", "replace"), style):
             self.note(before, monotonic_ns, environment.stream, message)
         if dropped:
             self.note(before, monotonic_ns, environment.stream, report.dropped_line(dropped))

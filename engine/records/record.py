@@ -21,10 +21,14 @@ _LEVELS: Final[tuple[SystemLevel, ...]] = ("DEBUG", "INFO", "WARN")
 
 @dataclass(frozen=True, slots=True)
 class LogStyle:
-    """How the platform's own lines of a version read; `system_level` of JSON: those below it are left out."""
+    """How the platform's own lines of a version read, and which lines are left out of a log that is JSON.
+
+    `system_level`: its own below it. `application_level`: what the function wrote as JSON objects of a lower level.
+    """
 
     log_format: LogFormat = "Text"
     system_level: SystemLevel = "INFO"
+    application_level: str = "TRACE"
 
     def shows(self, level: SystemLevel) -> bool:
         """Whether a line of this level is written; which line has which is AWS's System log level event mapping:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import Final
 
 from engine.model import LogEvent
 
@@ -10,6 +12,7 @@ from . import platform_events, report
 from .record import INITIALIZATION, InvocationRecord, LogStyle
 
 TEXT = LogStyle()
+APPLICATION_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
 
 def render(record: InvocationRecord, style: LogStyle = TEXT) -> list[LogEvent]:
@@ -17,8 +20,8 @@ def render(record: InvocationRecord, style: LogStyle = TEXT) -> list[LogEvent]:
 
     The function's own lines bear the time of completion: when each was written is not recorded.
     """
-    own = _lines(record.log, record.log_dropped_bytes, record.wall_ms)
-    init = _lines(record.init_log, record.init_log_dropped_bytes, record.started_ms)
+    own = _lines(record.log, record.log_dropped_bytes, record.wall_ms, style)
+    init = _lines(record.init_log, record.init_log_dropped_bytes, record.started_ms, style)
     if style.log_format == "JSON":
         before, after = list(_json_beginning(record, style)), list(_json_closing(record, style))
         start = list(_json_start(record, style))
@@ -28,12 +31,35 @@ def render(record: InvocationRecord, style: LogStyle = TEXT) -> list[LogEvent]:
     return [LogEvent(time_ms, record.stream, message, record.request_id) for time_ms, message in events]
 
 
-def _lines(log: bytes, dropped_bytes: int, time_ms: int) -> list[tuple[int, str]]:
-    """Split at newlines alone: a carriage return is how a function keeps several lines in one event."""
-    lines = log.decode("utf-8", "replace").removesuffix("\n").split("\n") if log else []
+def _lines(log: bytes, dropped_bytes: int, time_ms: int, style: LogStyle) -> list[tuple[int, str]]:
+    lines = own_lines(log.decode("utf-8", "replace"), style)
     if dropped_bytes:
         lines.append(report.dropped_line(dropped_bytes))
     return [(time_ms, line) for line in lines]
+
+
+def own_lines(text: str, style: LogStyle) -> list[str]:
+    """What a function wrote, split at newlines alone: a carriage return is how it keeps several lines in one event."""
+    lines = text.removesuffix("\n").split("\n") if text else []
+    if style.log_format != "JSON" or style.application_level == APPLICATION_LEVELS[0]:
+        return lines
+    least = APPLICATION_LEVELS.index(style.application_level)
+    return [line for line in lines if not line.startswith("{") or _level_of(line) >= least]
+
+
+def _level_of(line: str) -> int:
+    """The level of an object that a function wrote: INFO where it has none that Lambda knows; of other text above all.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html; `log_level` is what the
+    runtime itself says of errors.
+    """
+    try:
+        told = json.loads(line)
+    except (ValueError, RecursionError):
+        return len(APPLICATION_LEVELS)
+    level = str(told.get("level", told.get("log_level"))).upper()
+    level = {"WARNING": "WARN", "CRITICAL": "FATAL"}.get(level, level)
+    return APPLICATION_LEVELS.index(level if level in APPLICATION_LEVELS else "INFO")
 
 
 # --- as text ----------------------------------------------------------------------------------------------------------

@@ -273,3 +273,18 @@ def test_the_engine_closes_while_they_are_starting(open_door: Open, publish: Pub
     publish(door, environment={"INIT_GATE": json.dumps(gate.address)})
     door.put_provisioned_concurrency_config("f", "1", 20)
     gate.wait_entered()
+
+
+def test_an_alias_with_weights_deals_them_out_to_its_versions(open_door: Open, publish: Publish) -> None:
+    version = publish(open_door())
+    version.door.update_function_configuration("f", description="2")
+    version.door.publish_version("f")
+    version.door.create_alias("f", "live", "1", routing={"2": 0.25})
+    told = version.provision(4, "live")
+    assert told.available_provisioned_concurrent_executions == 4
+    assert [version.stats(number)["provisioned"]["available"] for number in "12"] == [3, 1]
+    assert {version(qualifier="live").start for _ in range(20)} == {"provisioned"}
+    version.door.update_alias("f", "live", function_version="2", routing={})
+    told = version.once_told(lambda told: told.available_provisioned_concurrent_executions == 4, "live")
+    assert told.status == "READY"
+    assert (version.stats("1")["provisioned"], version.stats("2")["provisioned"]["available"]) == (None, 4)

@@ -184,6 +184,36 @@ def test_system_levels_leave_out_what_lambdas_mapping_puts_below_them(
     assert kinds(replace(record, outcome="error", error_type="Runtime.E"), style) == (failed or succeeded)
 
 
+def test_application_levels_leave_out_objects_of_a_lower_level_and_nothing_else() -> None:
+    lines = [
+        "plain",
+        "{no object",
+        '{"level": "debug", "n": 1}',
+        '{"level": "WARNING"}',
+        '{"level": "Warn"}',
+        '{"log_level": "ERROR"}',
+        '{"level": "CRITICAL"}',
+        '{"level": 7}',
+        "{}",
+        '["level"]',
+        "[" * 100_000,
+        '{"a":' * 100_000,
+    ]
+    log = "\n".join(lines).encode()
+
+    def shown(*style: Any) -> list[str]:
+        events = render(replace(WARM, log=log, init_log=log), LogStyle(*style))
+        return [event.message for event in events if event.message in lines]
+
+    others = {"plain", "{no object", '["level"]', lines[-2], lines[-1]}
+    warnings = [line for line in lines if line in others or line in lines[3:7]]
+    fatal = [line for line in lines if line in others or line == lines[6]]
+    assert shown("Text", "INFO", "FATAL") == shown("JSON", "INFO", "TRACE") == lines * 2
+    assert shown("JSON", "INFO", "INFO") == [line for line in lines if line != lines[2]] * 2
+    assert shown("JSON", "INFO", "WARN") == warnings * 2
+    assert shown("JSON", "INFO", "FATAL") == fatal * 2
+
+
 def test_a_restoration_is_told_at_the_level_info() -> None:
     restored = replace(WARM, start="snapshot", restore_ns=5_000_000)
     assert kinds(restored, LogStyle("JSON")) == ["restoreStart", "restoreReport", "start", "report"]
