@@ -24,7 +24,9 @@ from .core.events.place import EnginePlace, keeper_of
 from .core.keep_alive.choose import eviction_order, keep_alive_policy
 from .core.layer_plane import LayerPlane
 from .core.memory import HostMemory
+from .core.records_plane import RecordsPlane
 from .core.resource_plane import ResourcePlane
+from .core.sampler import Sampler
 from .core.scaling import Scaling
 from .core.schedule_plane import SchedulePlane
 from .core.schedules.registry import Schedules
@@ -58,7 +60,7 @@ class Doorway(NamedTuple):
     traced: Callable[[Lane, bytes, str, str], bytes]
 
 
-class Engine(ControlPlane, SchedulePlane, ResourcePlane, LayerPlane, AccountPlane):
+class Engine(ControlPlane, SchedulePlane, ResourcePlane, LayerPlane, AccountPlane, RecordsPlane):
     """AWS Lambda on this host, for programs that run an event loop (asyncio or uvloop).
 
         async with Engine() as engine:
@@ -168,6 +170,7 @@ class Engine(ControlPlane, SchedulePlane, ResourcePlane, LayerPlane, AccountPlan
         self._opened().provisioned.refresh()
         self.events.begin(self._found)
         self.schedules.begin(self._found.schedules)
+        self._sampler.begin()
 
     def _open_blocking(self) -> None:
         with ExitStack() as opened:
@@ -210,6 +213,14 @@ class Engine(ControlPlane, SchedulePlane, ResourcePlane, LayerPlane, AccountPlan
         courier = Courier(loop, endpoint_url=endpoint_url, credentials=credentials)
         soon = loop.call_soon if self._drains_on_loop else loop.call_soon_threadsafe
         self.events = EventLifecycle(place, self._scheduler, keeper, courier, timing, soon)
+        self._sampler = Sampler(
+            control.ledger.series,
+            control.dispatch,
+            self._supervisor,
+            control.provisioned,
+            self.events.queues.all,
+            loop.call_later,
+        )
         self.schedules = Schedules(control.catalog, place.lane, self.events, keeper, timing, loop.call_soon)
         control.on_deleted = self.events.forget
         self._supervisor.on_room = self.events.more_room
@@ -244,6 +255,7 @@ class Engine(ControlPlane, SchedulePlane, ResourcePlane, LayerPlane, AccountPlan
         for timer in self._timers:
             timer.cancel()
         control.provisioned.close()
+        self._sampler.close()
         self.schedules.close()
         self.events.stop()
         self._loop.remove_reader(self._supervisor.births.fileno())

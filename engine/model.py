@@ -248,6 +248,78 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricName:
+    """That there are points of a metric: of a function, and of one version of it, or the alias that events went to."""
+
+    metric: str
+    function: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class MetricPoint:
+    """What one period from `start_ms` (Unix time) has of a metric. `percentiles` by number: "99", "99.9"."""
+
+    start_ms: int
+    count: int
+    sum: float
+    minimum: float
+    maximum: float
+    percentiles: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSeries:
+    """Points of one metric by time; periods without a sample have none. `unit` is CloudWatch's word."""
+
+    metric: str
+    unit: str
+    points: tuple[MetricPoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogStream:
+    """What one environment has logged, and is still held. Unix times; `last_ingested_ms` is when the last was kept."""
+
+    name: str
+    first_event_ms: int
+    last_event_ms: int
+    last_ingested_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLogEvent:
+    """One line of a function's log with its id, by which it is told again from others of the same time and text."""
+
+    event_id: str
+    timestamp_ms: int
+    ingested_ms: int
+    stream: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogSlice:
+    """Log events in the order in which they were kept. `after` and `before` are cursors for what follows and what
+    comes before them; `has_more`: there is more in the direction that was asked for, now."""
+
+    events: tuple[StoredLogEvent, ...]
+    before: str
+    after: str
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogSummary:
+    """That a function has a log. `stored_bytes` is what its functions printed, as far as it is held."""
+
+    function_name: str
+    log_group: str
+    first_event_ms: int
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class LogPage:
     """Log events and where they end: `cursor` says it to whoever asks for what came after. Only its maker reads it."""
 

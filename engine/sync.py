@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import uvloop
@@ -17,6 +17,7 @@ import uvloop
 from . import app, config, errors
 from ._ext.result import InvokeResult
 from .client.blocking import connect
+from .client.records import BlockingRecords
 from .model import (
     AccountSettings,
     Alias,
@@ -35,6 +36,7 @@ from .model import (
 from .records.export import Format, Target
 from .records.rollups import By
 from .records.statistics import BillTable
+from .wire.messages import given
 
 __all__ = ["Engine", "connect"]
 T = TypeVar("T")
@@ -48,7 +50,7 @@ class _LoopEngine(app.Engine):
         self._drains_on_loop = False
 
 
-class Engine:
+class Engine(BlockingRecords):
     """AWS Lambda on this host, for programs that block.
 
         with Engine() as engine:
@@ -503,6 +505,10 @@ class Engine:
     def export_ledger(self, path_or_file: Target, format: Format = "csv", month: str | None = None) -> int:
         """Write the ledger's records as CSV or Parquet; see `engine.Engine.export_ledger`."""
         return self._wait(self._engine.export_ledger(path_or_file, format, month))
+
+    def _ask(self, method: str, reader: Callable[[Any], T], **arguments: Any) -> T:
+        answer: T = self._wait(getattr(self._engine, method)(**given(arguments)))
+        return answer
 
     def _run_loop(self, started: threading.Event) -> None:
         loop = self._loop = uvloop.new_event_loop()

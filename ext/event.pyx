@@ -32,6 +32,7 @@ cdef class EventQueue:
         self.qualifier = qualifier
         self.window = deque()
         self.ages = Histogram()
+        self.ages_lately = Histogram()
 
     @property
     def reference(self) -> str | None:
@@ -211,12 +212,14 @@ cdef class Traffic:
             queue.window.popleft()
             self.window_bytes -= event.weight()
             queue.ages.add(<int64_t>max(0, now_ms - event.accepted_ms) * 1000000)
+            queue.ages_lately.add(<int64_t>max(0, now_ms - event.accepted_ms) * 1000000)
         return None
 
     def run_one(self, Event event not None, Lane lane not None, int64_t now_ms) -> None:
         """Put this event into a lane: it was taken off its window. Raises as `run`."""
         self.submit(event, lane)
         event.queue.ages.add(<int64_t>max(0, now_ms - event.accepted_ms) * 1000000)
+        event.queue.ages_lately.add(<int64_t>max(0, now_ms - event.accepted_ms) * 1000000)
 
     cdef int submit(self, Event event, Lane lane) except -1:
         if not self.scheduler.polling:

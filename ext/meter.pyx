@@ -6,26 +6,6 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from engine._ext.result cimport COLD, PROVISIONED, SNAPSHOT, WARM
 
 
-cdef inline int bucket_of(uint64_t value) noexcept nogil:
-    cdef int top = 0
-    cdef uint64_t rest = value
-    if value < (1 << SUB_BITS):
-        return <int>value
-    while rest >> 1:
-        rest >>= 1
-        top += 1
-    return ((top - SUB_BITS + 1) << SUB_BITS) + <int>((value >> (top - SUB_BITS)) & ((1 << SUB_BITS) - 1))
-
-
-cdef inline uint64_t bucket_top(int bucket) noexcept nogil:
-    """The largest value that falls into this bucket."""
-    cdef int exponent = bucket >> SUB_BITS
-    cdef uint64_t sub = bucket & ((1 << SUB_BITS) - 1)
-    if exponent == 0:
-        return sub
-    return ((((<uint64_t>1 << SUB_BITS) + sub + 1) << (exponent - 1))) - 1
-
-
 cdef class Histogram:
     """Counts of nanosecond values in log-linear buckets, 6.25 % wide at most; memory is taken with the first value."""
 
@@ -37,11 +17,14 @@ cdef class Histogram:
             self.counts = <uint32_t*>calloc(BUCKETS, sizeof(uint32_t))
             if self.counts == NULL:
                 return
+            self.min_ns = <uint64_t>-1
         self.counts[bucket_of(value_ns)] += 1
         self.count += 1
         self.total_ns += <double>value_ns
         if value_ns > self.max_ns:
             self.max_ns = value_ns
+        if value_ns < self.min_ns:
+            self.min_ns = value_ns
 
     def record(self, uint64_t value_ns) -> None:
         """Add one value in nanoseconds."""
@@ -61,6 +44,18 @@ cdef class Histogram:
             if seen >= wanted:
                 return min(bucket_top(bucket), self.max_ns)
         return self.max_ns
+
+    def counts_upto(self, list bounds_ns not None) -> list:
+        """How many of all are at most each of these, which ascend; a bucket that a bound lies in counts to the next."""
+        cdef uint64_t seen = 0, bound_ns
+        cdef int bucket = 0
+        told = []
+        for bound_ns in bounds_ns:
+            while self.counts != NULL and bucket < BUCKETS and bucket_top(bucket) <= bound_ns:
+                seen += self.counts[bucket]
+                bucket += 1
+            told.append(seen)
+        return told
 
     @property
     def mean_ns(self) -> float:
@@ -107,6 +102,43 @@ cdef class Ledger:
     def oldest(self) -> int:
         """The number of the oldest record still held; `appended` is one past the newest."""
         return self.appended - self.capacity if self.appended > self.capacity else 0
+
+    def seek(self, uint64_t number, uint64_t end, uint64_t ended_from_ns, uint64_t began_until_ns,
+             uint32_t environment) -> int:
+        """The first record from `number` on and before `end` that is of this environment (0: of any), ended at
+        `ended_from_ns` or after and began at `began_until_ns` or before, its init included; `end` where none is."""
+        cdef record_t* r
+        cdef uint64_t i
+        for i in range(max(number, self.oldest), min(end, self.appended)):
+            r = &self.ring_ptr[i % self.capacity]
+            if (r.done_ns >= ended_from_ns and r.claimed_ns <= began_until_ns + r.init_ns
+                    and (environment == 0 or r.environment == environment)):
+                return i
+        return end
+
+    def seek_back(self, uint64_t number, uint64_t begin, uint64_t ended_from_ns, uint64_t began_until_ns,
+                  uint32_t environment) -> int:
+        """As `seek`, the last one before `number` and from `begin` on; -1 where none is."""
+        cdef record_t* r
+        cdef uint64_t i = min(number, self.appended), first = max(begin, self.oldest)
+        while i > first:
+            i -= 1
+            r = &self.ring_ptr[i % self.capacity]
+            if (r.done_ns >= ended_from_ns and r.claimed_ns <= began_until_ns + r.init_ns
+                    and (environment == 0 or r.environment == environment)):
+                return i
+        return -1
+
+    def environments(self, uint64_t begin) -> dict:
+        """The numbers of the first and the last record of each environment, of those from `begin` on."""
+        cdef record_t* r
+        cdef uint64_t i
+        cdef dict spans = {}
+        for i in range(max(begin, self.oldest), self.appended):
+            r = &self.ring_ptr[i % self.capacity]
+            span = spans.get(r.environment)
+            spans[r.environment] = (i if span is None else span[0], i)
+        return spans
 
     def row(self, uint64_t number) -> tuple:
         """(request_id bytes, published_ns, claimed_ns, done_ns, init_ns, billed_ms, memory_mb, max_memory_mb,

@@ -179,6 +179,8 @@ cdef class Scheduler:
             given_id = request_id
         lane.quota.used += 1
         lane.outstanding += 1
+        if lane.outstanding > lane.meter.peak:
+            lane.meter.peak = lane.outstanding
         try:
             lane.enter(given_id, payload_ptr, length, extra, waiter, wants_tail, monotonic_ns())
         except BaseException:

@@ -37,6 +37,7 @@ class EventQueue:
     undelivered: int
     undead: int
     ages: Histogram
+    ages_lately: Histogram
     def __init__(self, number: int, function: str, qualifier: str) -> None: ...
     @property
     def reference(self) -> str | None: ...

@@ -16,6 +16,11 @@ from ..model import (
     LayerVersion,
     LogEvent,
     LogPage,
+    LogSlice,
+    LogStream,
+    LogSummary,
+    MetricName,
+    MetricSeries,
     ProvisionedConcurrencyConfig,
     RecursiveLoop,
     Resource,
@@ -128,6 +133,26 @@ def recursive_loop(told: Answer) -> RecursiveLoop:
 
 def log_page(told: Answer) -> LogPage:
     return LogPage(tuple(from_map(LogEvent, each) for each in told["events"]), told["cursor"])
+
+
+def metric_series(told: Answer) -> list[MetricSeries]:
+    return [from_map(MetricSeries, each) for each in told["series"]]
+
+
+def metrics(told: Answer) -> list[MetricName]:
+    return [from_map(MetricName, each) for each in told["metrics"]]
+
+
+def log_summaries(told: Answer) -> list[LogSummary]:
+    return [from_map(LogSummary, each) for each in told["logs"]]
+
+
+def log_streams(told: Answer) -> list[LogStream]:
+    return [from_map(LogStream, each) for each in told["streams"]]
+
+
+def log_slice(told: Answer) -> LogSlice:
+    return from_map(LogSlice, told)
 
 
 def log_events(told: Answer) -> list[LogEvent]:

@@ -29,13 +29,14 @@ from . import answers, bundles
 from .layers import AsynchronousLayers
 from .link import Link
 from .opening import BACK_OFF_S, CONNECT_TIMEOUT_S, ClientStatistics, InvocationType, Tls, destination
+from .records import AsynchronousRecords
 from .resources import AsynchronousResources
 from .schedules import AsynchronousSchedules
 
 T = TypeVar("T")
 
 
-class Client(AsynchronousSchedules, AsynchronousResources, AsynchronousLayers):
+class Client(AsynchronousSchedules, AsynchronousResources, AsynchronousLayers, AsynchronousRecords):
     """An engine at the other end of a socket. Made by `connect`.
 
     Any number of calls may be under way at once on its one connection; answers come in any order. When the connection

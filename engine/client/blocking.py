@@ -30,6 +30,7 @@ from ..wire.values import error_from_map
 from . import answers, bundles
 from .layers import BlockingLayers
 from .opening import BACK_OFF_S, CONNECT_TIMEOUT_S, ClientStatistics, InvocationType, Tls, destination
+from .records import BlockingRecords
 from .resources import BlockingResources
 from .schedules import BlockingSchedules
 from .shared import SharedLink
@@ -37,7 +38,7 @@ from .shared import SharedLink
 T = TypeVar("T")
 
 
-class Client(BlockingSchedules, BlockingResources, BlockingLayers):
+class Client(BlockingSchedules, BlockingResources, BlockingLayers, BlockingRecords):
     """An engine at the other end of a socket. Made by `connect`.
 
     Any number of threads may call at once; their calls share one connection and answers come in any order. There is no

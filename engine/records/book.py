@@ -19,7 +19,13 @@ from . import render, report
 from .record import InvocationRecord, LogStyle, Start
 
 NOTES_MAX = 10_000
+NEVER_NS = 1 << 62
 CURSOR = re.compile(r"([0-9a-f]{8})\.(\d{1,19})\.(\d{1,19})")
+
+
+def began_ms(record: InvocationRecord) -> int:
+    """Unix time of the first event of a record."""
+    return record.init_started_ms if record.restore_ns is None else record.started_ms - record.restore_ns // 1_000_000
 
 
 class LogBook:
@@ -43,7 +49,8 @@ class LogBook:
         self._notes: deque[tuple[int, LogEvent]] = deque()
         self._note_bytes = 0
         self._noted = 0
-        self._key = secrets.token_hex(4)
+        self._cleared = 0  # records before this one are told no more
+        self.key = secrets.token_hex(4)
 
     def open_stream(self, serial: int, stream: str, style: LogStyle = render.TEXT) -> None:
         """Name the stream of an environment, and how the platform writes to it: `$LATEST` may change that."""
@@ -92,8 +99,8 @@ class LogBook:
     def _style(self, serial: int) -> LogStyle:
         return self._streams.get(serial, ("", render.TEXT))[1]
 
-    def _rendered(self, number: int) -> list[LogEvent]:
-        """One record, in the style of the environment that wrote it."""
+    def rendered(self, number: int) -> list[LogEvent]:
+        """One record, in the style of the environment that wrote it. Raises IndexError when it is no longer held."""
         return render.render(self.record(number), self._style(self._ledger.row(number)[8]))
 
     def _init_record(self, environment: Environment, monotonic_ns: int) -> InvocationRecord:
@@ -129,14 +136,69 @@ class LogBook:
         while len(self._notes) > NOTES_MAX or self._note_bytes > self._text_bytes_max:
             self._note_bytes -= len(self._notes.popleft()[1].message)
 
+    def clear(self) -> None:
+        """Forget all that was logged until now. What is logged later is kept."""
+        self._cleared = self._ledger.appended
+        self.texts.clear()
+        self._notes.clear()
+        self._text_bytes = self._note_bytes = 0
+
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest record that is told."""
+        return max(self._ledger.oldest, self._cleared)
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The numbers that the next record and the next note get."""
+        return self._ledger.appended, self._noted
+
+    @property
+    def stored_bytes(self) -> int:
+        """Of text that is held."""
+        return self._text_bytes + self._note_bytes
+
+    def numbered_notes(self) -> tuple[int, list[tuple[int, LogEvent]]]:
+        """Notes with the number of the record that each comes before, and the number of the first note."""
+        notes = list(self._notes)
+        return self._noted - len(notes), notes
+
+    def seek(self, number: int, from_ms: int, until_ms: int, serial: int, *, back: bool = False) -> int | None:
+        """The first record from `number` on, or the last before it, that has to do with a time (Unix, `until_ms` not
+        included) and an environment (0: any)."""
+        from_ns = min(max(0, from_ms * 1_000_000 - self._wall_offset_ns), NEVER_NS)
+        until_ns = min(max(0, until_ms * 1_000_000 - self._wall_offset_ns), NEVER_NS)
+        if back:
+            found = self._ledger.seek_back(number, self.oldest, from_ns, until_ns, serial)
+            return None if found < 0 else found
+        end = self._ledger.appended
+        found = self._ledger.seek(max(number, self.oldest), end, from_ns, until_ns, serial)
+        return None if found >= end else found
+
+    def serial_of(self, stream: str) -> int | None:
+        """The environment whose stream this is."""
+        return next((serial for serial, (name, _) in self._streams.items() if name == stream), None)
+
+    def spans(self) -> dict[str, tuple[int, int]]:
+        """When each stream's first and last event were, as far as they are held: Unix time."""
+        found = {
+            self._streams[serial][0]: (began_ms(self.record(first)), self.record(last).wall_ms)
+            for serial, (first, last) in self._ledger.environments(self.oldest).items()
+            if serial in self._streams
+        }
+        for _, event in list(self._notes):
+            first_ms, last_ms = found.get(event.stream, (event.timestamp_ms, event.timestamp_ms))
+            found[event.stream] = min(first_ms, event.timestamp_ms), max(last_ms, event.timestamp_ms)
+        return found
+
     def tail(self, number: int) -> str:
         """The last 4 KB of one invocation's log, as text."""
-        lines = "\n".join(event.message for event in self._rendered(number)) + "\n"
+        lines = "\n".join(event.message for event in self.rendered(number)) + "\n"
         return lines.encode()[-LOG_TAIL_BYTES:].decode("utf-8", "ignore")
 
     def events(self, *, limit: int | None = None) -> list[LogEvent]:
         """What is still held, oldest first; of that the newest `limit`. Only what is told is rendered."""
-        return self._events(self._ledger.oldest, self._ledger.appended, list(self._notes), limit)
+        return self._events(self.oldest, self._ledger.appended, list(self._notes), limit)
 
     def page(self, cursor: str = "", *, limit: int | None = None) -> LogPage:
         """What came after the page that gave `cursor`, and is still held; of that the newest `limit`.
@@ -146,8 +208,8 @@ class LogBook:
         first, seen_notes = self._read_cursor(cursor)
         end, noted, notes = self._ledger.appended, self._noted, list(self._notes)
         new_notes = notes[max(0, len(notes) - (noted - seen_notes)) :]
-        events = self._events(max(first, self._ledger.oldest), end, new_notes, limit)
-        return LogPage(tuple(events), f"{self._key}.{end}.{noted}")
+        events = self._events(max(first, self.oldest), end, new_notes, limit)
+        return LogPage(tuple(events), f"{self.key}.{end}.{noted}")
 
     def _read_cursor(self, cursor: str) -> tuple[int, int]:
         """(records, notes) that were told already. Raises InvalidParameterValueException."""
@@ -156,7 +218,7 @@ class LogBook:
         match = CURSOR.fullmatch(cursor)
         if match is None:
             raise InvalidParameterValueException(f"cursor={cursor!r} is none: give back what the last page had")
-        return (int(match[2]), int(match[3])) if match[1] == self._key else (0, 0)
+        return (int(match[2]), int(match[3])) if match[1] == self.key else (0, 0)
 
     def _events(self, oldest: int, number: int, notes: list[tuple[int, LogEvent]], limit: int | None) -> list[LogEvent]:
         """Records from `oldest` to before `number` with `notes` between them; gone through from the newest."""
@@ -170,7 +232,7 @@ class LogBook:
             number -= 1
             if number < oldest:
                 break
-            told.append(self._rendered(number))
+            told.append(self.rendered(number))
             count += len(told[-1]) + len(told[-2])
         events = [event for some in reversed(told) for event in some]
         whole = [note for _, note in notes] + events if number < oldest else events
@@ -182,9 +244,9 @@ class LogBook:
             wanted = uuid.UUID(request_id).bytes
         except ValueError:
             return []
-        for number in range(self._ledger.appended - 1, self._ledger.oldest - 1, -1):
+        for number in range(self._ledger.appended - 1, self.oldest - 1, -1):
             if self._ledger.row(number)[0] == wanted:
-                return [event for event in self._rendered(number) if event.request_id]
+                return [event for event in self.rendered(number) if event.request_id]
         return []
 
     def record(self, number: int) -> InvocationRecord:

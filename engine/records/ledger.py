@@ -18,17 +18,20 @@ from typing import Final
 import apsw
 
 from .._ext.journal import RECORD_BYTES, Chunk, Journal, Tally
+from .._ext.series import Minutes
 from ..errors import EngineClosedError, ServiceException
 from . import segments
 from .replay import key_of, replay, uses_of
 from .rollups import Configured, Position, RollupKey, Rollups, Use
 from .segment_writer import SegmentWriter, truncate
 from .segments import Source
+from .series import Series
 
 BACKLOG_BYTES: Final = 67_108_864
 INTERVAL_S: Final = 0.02
 CHECKPOINT_S: Final = 5.0
 TALLY_ROWS_MAX: Final = 65_536
+MINUTES_ROWS_MAX: Final = 4_096  # each with 4 KB of buckets
 PAUSE_FIRST_S, PAUSE_MOST_S = 0.05, 1.0  # between attempts to write
 CLOSE_PATIENCE_S: Final = 2.0  # for a disk that fails while the engine closes
 ROLLUPS: Final = "rollups.db"
@@ -51,6 +54,8 @@ class InvocationLedger:
         self._asked = self._answered = 0
         self._lost = self._told_lost = 0
         self._tally = Tally()
+        self._minutes = Minutes()
+        self.series = Series()
         self._uses: dict[RollupKey, Use] = {}
         self._charged: dict[RollupKey, int] = {}
         self._unsaved = ""
@@ -187,6 +192,9 @@ class InvocationLedger:
             log.error("no memory: %d records in all are not in the ledger", self._told_lost)
         if self._is_time_to_save(asked):
             self._save()
+            self._tell_series()
+        elif self._minutes.count > MINUTES_ROWS_MAX:
+            self._tell_series()
         with self._changed:
             self._answered = asked
             self._changed.notify_all()
@@ -207,6 +215,7 @@ class InvocationLedger:
                 self._changed.wait(pause_s)
             pause_s = min(PAUSE_MOST_S, pause_s * 2)
         chunk.count_into(self._tally)
+        self._minutes.add_chunk(chunk)
         self.journal.settle(chunk)
 
     def _write(self, chunk: Chunk) -> bool:
@@ -236,6 +245,13 @@ class InvocationLedger:
                 log.warning("the ledger cannot be written: %s; it is tried again until it can", trouble)
             self.journal.trouble = trouble
             self._changed.notify_all()
+
+    def _tell_series(self) -> None:
+        """Have what was counted among the metrics."""
+        for number, minute, invocations, errors, provisioned, durations in self._minutes.drain():
+            source = self._sources[number]
+            key = source.function, source.version
+            self.series.add_invocations(*key, minute, invocations, errors, provisioned, durations)
 
     def _save(self) -> None:
         """Save the sums and how far they go. Where that fails they are kept: the next attempt saves them too."""

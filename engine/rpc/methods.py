@@ -66,6 +66,12 @@ METHODS: Final[Mapping[str, str | None]] = {
     "get_function_recursion_config": "recursive_loop",
     "stats": None,
     "bill": None,
+    "metric_series": "series",
+    "list_metrics": "metrics",
+    "log_summaries": "logs",
+    "log_streams": "streams",
+    "log_events": None,
+    "delete_logs": None,
 }
 UPLOAD: Final = "upload_id"
 OTHERS: Final = ("authenticate", "doctor", "invoke", "logs", "ping", "upload")

@@ -23,7 +23,7 @@ cdef class EventQueue:
     cdef public object terms, terms_of      # what is asked for events, and the catalog's snapshot that says so
     cdef readonly object window             # a deque: the next events to run, in order
     cdef public int64_t received, retries, throttles, lost, recursive, delivered, undelivered, undead
-    cdef readonly Histogram ages
+    cdef readonly Histogram ages, ages_lately   # since the engine was opened; since the metrics were sampled
 
 
 cdef class Event:

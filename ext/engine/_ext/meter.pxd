@@ -7,6 +7,26 @@ cdef enum:
     SUB_BITS = 4
     BUCKETS = 64 << SUB_BITS
 
+cdef inline int bucket_of(uint64_t value) noexcept nogil:
+    cdef int top = 0
+    cdef uint64_t rest = value
+    if value < (1 << SUB_BITS):
+        return <int>value
+    while rest >> 1:
+        rest >>= 1
+        top += 1
+    return ((top - SUB_BITS + 1) << SUB_BITS) + <int>((value >> (top - SUB_BITS)) & ((1 << SUB_BITS) - 1))
+
+
+cdef inline uint64_t bucket_top(int bucket) noexcept nogil:
+    """The largest value that falls into this bucket."""
+    cdef int exponent = bucket >> SUB_BITS
+    cdef uint64_t sub = bucket & ((1 << SUB_BITS) - 1)
+    if exponent == 0:
+        return sub
+    return ((((<uint64_t>1 << SUB_BITS) + sub + 1) << (exponent - 1))) - 1
+
+
 cdef struct record_t:
     uint8_t request_id[16]
     uint64_t published_ns, claimed_ns, done_ns
@@ -21,7 +41,7 @@ cdef struct record_t:
 
 cdef class Histogram:
     cdef uint32_t* counts
-    cdef readonly uint64_t count, max_ns
+    cdef readonly uint64_t count, max_ns, min_ns  # min_ns: once there is one
     cdef double total_ns
     cdef void add(self, uint64_t value_ns) noexcept
 
@@ -42,6 +62,7 @@ cdef class Meter:
     cdef readonly uint64_t invocations, errors, timeouts, billed_ms
     cdef uint64_t starts[4]             # by the codes of result.pxd
     cdef public uint64_t throttles
+    cdef public int peak            # most that were outstanding at once, since somebody set it
     cdef readonly int serials       # environments ever, over all lanes of this version
 
 
