@@ -97,6 +97,8 @@ class Feeder:
 
     def _take_route(self, queue: EventQueue, route: Lane | Split) -> Lane:
         """Have a queue's events go there from now on; lanes that they went to before need none for them any more."""
+        if route is queue.lane and queue not in self._splits:
+            return queue.lane
         now = route.lanes if isinstance(route, Split) else (route,)
         for lane in self.lanes_of(queue):
             if lane not in now:
