@@ -162,3 +162,29 @@ def test_the_code_that_was_deployed_can_be_fetched(served: Gateway, aws: Any) ->
     nowhere = served.url + "/_code/" + "0" * 64 + ".zip"
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(nowhere, timeout=60)
+
+
+def test_settings_are_kept_changed_and_given_back(served: Gateway, aws: Any) -> None:
+    vpc = {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+    logging = {"LogFormat": "JSON", "ApplicationLogLevel": "DEBUG", "SystemLogLevel": "WARN", "LogGroup": "/own/group"}
+    more = {"TracingConfig": {"Mode": "Active"}, "VpcConfig": vpc, "LoggingConfig": logging}
+    made = served.deploy("set", ECHO, EphemeralStorage={"Size": 600}, **more)
+    assert {member: made[member] for member in more} == more
+    changed = aws.update_function_configuration(FunctionName="set", LoggingConfig={"LogFormat": "Text"}, VpcConfig={})
+    assert changed["LoggingConfig"] == {"LogFormat": "Text", "LogGroup": "/own/group"}
+    assert "VpcConfig" not in changed
+    assert (changed["TracingConfig"], changed["EphemeralStorage"]) == ({"Mode": "Active"}, {"Size": 600})
+    for member, value in (
+        ("TenancyConfig", {"TenantIsolationMode": "PER_TENANT"}),
+        ("ImageConfig", {"Command": ["x"]}),
+    ):
+        with pytest.raises(ClientError, match=f"{member} is refused"):
+            served.deploy("never", ECHO, **{member: value})
+
+
+def test_a_version_that_starts_from_a_snapshot_is_pending_until_it_is_made(served: Gateway, aws: Any) -> None:
+    slow = "import time\ntime.sleep(1)\ndef handler(e, c): return 1"
+    made = served.deploy("snapped", slow, SnapStart={"ApplyOn": "PublishedVersions"}, Publish=True)
+    assert (made["State"], made["SnapStart"]["OptimizationStatus"]) == ("Pending", "On")
+    aws.get_waiter("published_version_active").wait(FunctionName="snapped", Qualifier="1", WaiterConfig={"Delay": 1})
+    assert aws.get_function_configuration(FunctionName="snapped:1")["State"] == "Active"

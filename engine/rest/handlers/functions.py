@@ -9,10 +9,11 @@ from ...errors import InvalidParameterValueException
 from ..call import Call
 from ..downloads import code_location
 from .code import code_of
+from .describe import described
 from .names import LATEST, function_and_qualifier, function_only
 from .pages import page
 from .settings import architecture_of, changes_of, settings_of
-from .shapes import configuration, listed
+from .shapes import listed
 
 
 async def create_function(call: Call) -> Mapping[str, Any]:
@@ -23,7 +24,7 @@ async def create_function(call: Call) -> Mapping[str, Any]:
         made = await call.client.create_function(name, code=code, **settings_of(given))
     if given.get("Publish"):
         made = await call.client.publish_version(name)
-    return configuration(made, qualified=bool(given.get("Publish")))
+    return await described(call, made, qualified=bool(given.get("Publish")))
 
 
 async def update_function_code(call: Call) -> Mapping[str, Any]:
@@ -39,7 +40,7 @@ async def update_function_code(call: Call) -> Mapping[str, Any]:
         )
     if given.get("Publish") and not given.get("DryRun"):
         made = await call.client.publish_version(name)
-    return configuration(made, qualified=bool(given.get("Publish")))
+    return await described(call, made, qualified=bool(given.get("Publish")))
 
 
 async def update_function_configuration(call: Call) -> Mapping[str, Any]:
@@ -47,12 +48,13 @@ async def update_function_configuration(call: Call) -> Mapping[str, Any]:
     made = await call.client.update_function_configuration(
         function_only(call), revision_id=given.get("RevisionId"), **changes_of(given)
     )
-    return configuration(made, qualified=False)
+    return await described(call, made, qualified=False)
 
 
 async def get_function_configuration(call: Call) -> Mapping[str, Any]:
     name, qualifier = function_and_qualifier(call)
-    return configuration(await call.client.get_function(name, qualifier=qualifier), qualified=qualifier == LATEST)
+    found = await call.client.get_function(name, qualifier=qualifier)
+    return await described(call, found, qualified=qualifier == LATEST)
 
 
 async def get_function(call: Call) -> Mapping[str, Any]:
@@ -60,7 +62,7 @@ async def get_function(call: Call) -> Mapping[str, Any]:
     found = await call.client.get_function(name, qualifier=qualifier)
     reserved = await call.client.get_function_concurrency(name)
     return {
-        "Configuration": configuration(found, qualified=qualifier == LATEST),
+        "Configuration": await described(call, found, qualified=qualifier == LATEST),
         "Code": {"RepositoryType": "S3", "Location": code_location(call, found.code.sha256)},
         "Concurrency": None if reserved is None else {"ReservedConcurrentExecutions": reserved},
     }

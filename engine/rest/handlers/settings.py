@@ -16,6 +16,21 @@ PLAIN: Final[Mapping[str, str]] = {
     "Timeout": "timeout_s",
     "MemorySize": "memory_mb",
 }
+LOGGING: Final[Mapping[str, str]] = {
+    "LogFormat": "log_format",
+    "ApplicationLogLevel": "application_log_level",
+    "SystemLogLevel": "system_log_level",
+    "LogGroup": "log_group",
+}
+# What the engine stores for Lambda's tools and makes no use of; an empty value takes it away.
+KEPT: Final = ("VpcConfig", "KMSKeyArn", "TracingConfig", "FileSystemConfigs")
+REFUSED: Final[Mapping[str, str]] = {
+    "ImageConfig": "this engine runs no container images",
+    "CapacityProviderConfig": "there are no managed instances here: functions run on this host",
+    "DurableConfig": "durable executions are not run by this engine",
+    "TenancyConfig": "this engine does not keep tenants of a function apart",
+    "PublishTo": "functions are published as numbered versions only",
+}
 
 
 def settings_of(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,7 +47,13 @@ def architecture_of(given: Mapping[str, Any]) -> str | None:
 
 
 def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of `update_function_configuration`: what is not given stays."""
+    """Arguments of `update_function_configuration`: what is not given stays.
+
+    Raises InvalidParameterValueException for what this engine cannot give.
+    """
+    for member, why in REFUSED.items():
+        if given.get(member):
+            raise InvalidParameterValueException(f"{member} is refused: {why}")
     told = {setting: given[member] for member, setting in PLAIN.items() if member in given}
     if "Environment" in given:
         told["environment"] = given["Environment"].get("Variables", {})
@@ -44,7 +65,13 @@ def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
         told["layers"] = [_layer_arn(arn) for arn in given["Layers"]]
     if "DeadLetterConfig" in given:
         told["dead_letter_target_arn"] = given["DeadLetterConfig"].get("TargetArn", "")
-    return told
+    told |= {
+        setting: given.get("LoggingConfig", {})[member]
+        for member, setting in LOGGING.items()
+        if member in given.get("LoggingConfig", {})
+    }
+    kept = {member: given[member] or None for member in KEPT if member in given}
+    return {**told, "kept": kept} if kept else told
 
 
 def _layer_arn(arn: str) -> str:

@@ -6,19 +6,21 @@ import hashlib
 import sys
 from typing import Any, Final
 
-from ...model import EventInvokeConfig, FunctionConfiguration, ProvisionedConcurrencyConfig
+from ...model import EventInvokeConfig, FunctionConfiguration, FunctionState, ProvisionedConcurrencyConfig
 
 LATEST: Final = "$LATEST"
+ACTIVE: Final = FunctionState()
 
 
 # What the service leaves out of lists: https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html
-NOT_IN_LISTS: Final = ("State", "LastUpdateStatus", "RuntimeVersionConfig")
+NOT_IN_LISTS: Final = ("State", "StateReason", "StateReasonCode", "LastUpdateStatus", "RuntimeVersionConfig")
 
 
-def configuration(function: FunctionConfiguration, *, qualified: bool) -> dict[str, Any]:
-    """FunctionConfiguration of a function that is ready, with the fields and defaults that the service gives.
+def configuration(function: FunctionConfiguration, *, qualified: bool, state: FunctionState = ACTIVE) -> dict[str, Any]:
+    """FunctionConfiguration with the fields and defaults that the service gives.
 
-    qualified: whether the ARN has `:$LATEST`, which it has where the caller named it.
+    qualified: whether the ARN has `:$LATEST`, which it has where the caller named it. state: what is Active by itself
+    is everything but a version that starts from snapshots.
     """
     arn = function.function_arn
     if qualified and function.version == LATEST:
@@ -39,17 +41,27 @@ def configuration(function: FunctionConfiguration, *, qualified: bool) -> dict[s
         "Version": function.version,
         "Environment": {"Variables": dict(function.environment)} if function.environment else None,
         "DeadLetterConfig": None if dead_letter is None else {"TargetArn": dead_letter},
-        "TracingConfig": {"Mode": "PassThrough"},
+        "TracingConfig": function.kept.get("TracingConfig", {"Mode": "PassThrough"}),
+        "VpcConfig": function.kept.get("VpcConfig"),
+        "KMSKeyArn": function.kept.get("KMSKeyArn"),
+        "FileSystemConfigs": function.kept.get("FileSystemConfigs"),
         "RevisionId": function.revision_id,
         "Layers": _layers(function) or None,
-        "State": "Active",
+        "State": state.state,
+        "StateReason": state.reason,
+        "StateReasonCode": state.reason_code,
         "LastUpdateStatus": "Successful",
         "PackageType": "Zip",
         "Architectures": [function.architecture],
         "EphemeralStorage": {"Size": function.ephemeral_storage_mb},
         "SnapStart": _snap_start(function),
         "RuntimeVersionConfig": {"RuntimeVersionArn": runtime_version_arn(function.region, function.runtime)},
-        "LoggingConfig": {"LogFormat": "Text", "LogGroup": function.log_group},
+        "LoggingConfig": {
+            "LogFormat": function.log_format,
+            "ApplicationLogLevel": function.application_log_level,
+            "SystemLogLevel": function.system_log_level,
+            "LogGroup": function.log_group,
+        },
     }
 
 

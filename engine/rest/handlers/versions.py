@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..call import Call
+from .describe import described
 from .names import function_only
 from .pages import page
-from .shapes import configuration, listed
+from .shapes import listed
 
 
 async def publish_version(call: Call) -> Mapping[str, Any]:
@@ -19,7 +20,7 @@ async def publish_version(call: Call) -> Mapping[str, Any]:
         code_sha256=given.get("CodeSha256") or None,
         revision_id=given.get("RevisionId"),
     )
-    return configuration(made, qualified=True)
+    return await described(call, made, qualified=True)
 
 
 async def list_versions_by_function(call: Call) -> Mapping[str, Any]:
