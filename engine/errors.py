@@ -108,6 +108,12 @@ class CodeStorageExceededException(LambdaError):
     status_code = 400
 
 
+class PolicyLengthExceededException(LambdaError):
+    """A resource policy is longer than 20 KB."""
+
+    status_code = 400
+
+
 class RecursiveInvocationException(LambdaError):
     """A function was called by itself, directly or over others, more often than is taken for an intention."""
 
@@ -123,6 +129,10 @@ class ResourceConflictException(LambdaError):
 
 
 class ProvisionedConcurrencyConfigNotFoundException(LambdaError):
+    status_code = 404
+
+
+class CodeSigningConfigNotFoundException(LambdaError):
     status_code = 404
 
 

@@ -140,7 +140,10 @@ def _read_scalar(shape: Any, value: Any, name: str) -> Any:
             raise _unreadable(shape, name, value)
         return value
     if kind == "timestamp":
-        return _time(value)
+        try:
+            return _time(value)
+        except (ValueError, OverflowError, OSError) as error:
+            raise _unreadable(shape, name, value) from error
     if kind == "blob":
         try:
             return base64.b64decode(_expect(value, str, shape, name), validate=True)
@@ -164,7 +167,8 @@ def _time(value: object) -> datetime:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return datetime.fromtimestamp(value, UTC)
     if isinstance(value, str):
-        return datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value)
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     raise ValueError(value)
 
 

@@ -8,9 +8,33 @@ from types import ModuleType
 from typing import Final
 
 from ..call import Handler
-from . import aliases, function_urls, functions, versions
+from . import (
+    aliases,
+    code_signing,
+    concurrency,
+    event_invoke,
+    event_source_mappings,
+    function_urls,
+    functions,
+    policies,
+    runtime_management,
+    tags,
+    versions,
+)
 
-MODULES: Final = (aliases, function_urls, functions, versions)
+MODULES: Final = (
+    aliases,
+    code_signing,
+    concurrency,
+    event_invoke,
+    event_source_mappings,
+    function_urls,
+    functions,
+    policies,
+    runtime_management,
+    tags,
+    versions,
+)
 DURABLE: Final = "durable executions are not run by this engine"
 CAPACITY: Final = "there are no managed instances here: functions run on this host"
 REFUSED: Final[Mapping[str, str]] = {
@@ -26,6 +50,7 @@ REFUSED: Final[Mapping[str, str]] = {
         (
             *("CreateCapacityProvider", "DeleteCapacityProvider", "GetCapacityProvider", "ListCapacityProviders"),
             *("ListFunctionVersionsByCapacityProvider", "UpdateCapacityProvider"),
+            *("PutFunctionScalingConfig", "GetFunctionScalingConfig"),
         ),
         CAPACITY,
     ),

@@ -9,6 +9,7 @@ from ...model import Alias
 from ..call import Call
 from .names import function_arn, function_only
 from .pages import page
+from .policies import forget_policy
 
 
 def _shape(call: Call, alias: Alias) -> dict[str, Any]:
@@ -64,5 +65,7 @@ async def list_aliases(call: Call) -> Mapping[str, Any]:
 
 
 async def delete_alias(call: Call) -> Mapping[str, Any]:
-    await call.client.delete_alias(function_only(call), call.given["Name"])
+    name, alias = function_only(call), call.given["Name"]
+    await call.client.delete_alias(name, alias)
+    await forget_policy(call.client, name, alias)
     return {}

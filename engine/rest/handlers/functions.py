@@ -12,6 +12,7 @@ from .code import code_of
 from .describe import described
 from .names import LATEST, function_and_qualifier, function_only
 from .pages import page
+from .policies import forget_policy
 from .settings import architecture_of, changes_of, settings_of
 from .shapes import listed
 
@@ -82,6 +83,8 @@ async def list_functions(call: Call) -> Mapping[str, Any]:
 async def delete_function(call: Call) -> Mapping[str, Any]:
     name, qualifier = function_and_qualifier(call)
     await call.client.delete_function(name, qualifier=qualifier)
+    if qualifier is not None:
+        await forget_policy(call.client, name, qualifier)
     return {}
 
 

@@ -1,0 +1,76 @@
+"""F5: resource policies as documents: statements added and removed by their id, within Lambda's bounds."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ...errors import (
+    PolicyLengthExceededException,
+    PreconditionFailedException,
+    ResourceConflictException,
+    ResourceNotFoundException,
+)
+from ...model import Resource
+
+POLICY_MAX_BYTES: Final = 20_480
+NO_POLICY: Final = "No policy is associated with the given resource."
+ACCOUNT_ID: Final = re.compile(r"\d{12}", re.ASCII)
+
+
+def with_statement(policy: Resource | None, statement: Mapping[str, Any]) -> dict[str, Any]:
+    """Raises ResourceConflictException for an id that is taken, PolicyLengthExceededException."""
+    there = _statements(policy)
+    sid = statement["Sid"]
+    if any(each["Sid"] == sid for each in there):
+        raise ResourceConflictException(
+            f"The statement id ({sid}) provided already exists. Please provide a new statement id, or remove the "
+            "existing statement."
+        )
+    made = _policy([*there, statement])
+    size = len(as_text(made).encode())
+    if size > POLICY_MAX_BYTES:
+        raise PolicyLengthExceededException(
+            f"The final policy size ({size}) is bigger than the limit ({POLICY_MAX_BYTES})."
+        )
+    return made
+
+
+def without_statement(policy: Resource | None, sid: str) -> dict[str, Any] | None:
+    """None when it was the last. Raises ResourceNotFoundException for a policy or statement that is not there."""
+    if policy is None:
+        raise ResourceNotFoundException(NO_POLICY)
+    there = _statements(policy)
+    left = [each for each in there if each["Sid"] != sid]
+    if len(left) == len(there):
+        raise ResourceNotFoundException(f"Statement {sid} is not found in resource policy.")
+    return _policy(left) if left else None
+
+
+def check_revision(current: str | None, given: str | None, operation: str) -> None:
+    """Raises PreconditionFailedException where a revision is given that is not the current one."""
+    if given is not None and given != current:
+        raise PreconditionFailedException(
+            "The Revision Id provided does not match the latest Revision Id. "
+            f"Call the {operation} API to retrieve the latest Revision Id"
+        )
+
+
+def account_principal(account_id: str) -> dict[str, str]:
+    """An account is written as its root."""
+    return {"AWS": f"arn:aws:iam::{account_id}:root"}
+
+
+def as_text(document: Mapping[str, Any]) -> str:
+    """A policy or a statement, as Lambda's answers have it: JSON in a string."""
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+
+
+def _policy(statements: list[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Id": "default", "Statement": statements}
+
+
+def _statements(policy: Resource | None) -> list[Mapping[str, Any]]:
+    return [] if policy is None else list(policy.document["Statement"])
