@@ -7,14 +7,15 @@ A mapping outlives its function, as in Lambda: whoever deletes the one deletes t
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ...errors import InvalidParameterValueException, ResourceConflictException, ResourceNotFoundException
+from ...errors import InvalidParameterValueException, LambdaError, ResourceNotFoundException
 from ...model import Resource
 from ..call import Call
 from .documents import change, find
+from .event_source_claims import check_free, claim, release
 from .event_source_rules import check_change, check_new, check_whole
 from .event_sources import MAPPING, MSK, SELF_MANAGED_KAFKA, SQS, SourceKind, kind_of
 from .names import function_and_qualifier, function_arn
@@ -44,9 +45,13 @@ async def create_event_source_mapping(call: Call) -> Mapping[str, Any]:
         member = CONSUMER_GROUP[kind.title]
         document[member] = {"ConsumerGroupId": made_id, **document.get(member, {})}
     check_whole(kind, document)
-    _check_unique(kind, document, made_id, await call.client.list_resources(MAPPING))
+    await check_free(call.client, document, made_id)
     made = await call.client.put_resource(MAPPING, made_id, document, create=True)
-    await _yield_to_first(call, kind, made)
+    try:
+        await claim(call.client, made)
+    except LambdaError:
+        await change(call.client, MAPPING, made_id, lambda _: None)
+        raise
     await put_tags(call.client, _arn(call, made_id), given.get("Tags", {}))
     return _shape(call, made)
 
@@ -72,8 +77,9 @@ async def list_event_source_mappings(call: Call) -> Mapping[str, Any]:
 async def update_event_source_mapping(call: Call) -> Mapping[str, Any]:
     """Stored and validated; State is Disabled, with the reason: sources are polled in a later release."""
     given = call.given
-    _there(await find(call.client, MAPPING, _id(call)))
-    function = await _function(call) if given.get("FunctionName") else None
+    before = _there(await find(call.client, MAPPING, _id(call)))
+    function = await _function(call) if given.get("FunctionName") else before.document["FunctionArn"]
+    await check_free(call.client, {**before.document, "FunctionArn": function}, before.key)
 
     def changed(found: Resource | None) -> dict[str, Any]:
         there = _there(found).document
@@ -81,7 +87,7 @@ async def update_event_source_mapping(call: Call) -> Mapping[str, Any]:
         check_change(kind, given)
         document = {**there, **_kept(given)}
         document = {key: value for key, value in document.items() if value or key not in GONE_WHEN_EMPTY}
-        if function is not None:
+        if given.get("FunctionName"):
             document["FunctionArn"] = function
         member = CONSUMER_GROUP.get(kind.title)
         if member is not None and member in given:
@@ -89,12 +95,17 @@ async def update_event_source_mapping(call: Call) -> Mapping[str, Any]:
         check_whole(kind, document)
         return document
 
-    return _shape(call, _there(await change(call.client, MAPPING, _id(call), changed)))
+    made = _there(await change(call.client, MAPPING, before.key, changed))
+    if made.document["FunctionArn"] != before.document["FunctionArn"]:
+        await release(call.client, before.document, before.key)
+        await claim(call.client, made)
+    return _shape(call, made)
 
 
 async def delete_event_source_mapping(call: Call) -> Mapping[str, Any]:
     found = _there(await find(call.client, MAPPING, _id(call)))
     await change(call.client, MAPPING, found.key, lambda _: None)
+    await release(call.client, found.document, found.key)
     await drop_tags(call.client, _arn(call, found.key))
     return {**_shape(call, found), "State": "Deleting", "StateTransitionReason": _by_user(kind_of(found.document))}
 
@@ -114,32 +125,6 @@ async def _function(call: Call) -> str:
     except ResourceNotFoundException as error:
         raise InvalidParameterValueException("Function does not exist") from error
     return function_arn(call.place, name, qualifier)
-
-
-# --- one mapping of a source to a function ----------------------------------------------------------------------------
-
-
-async def _yield_to_first(call: Call, kind: SourceKind, made: Resource) -> None:
-    """Of two that were made at once, the one with the smaller UUID stays."""
-    others = [each for each in await call.client.list_resources(MAPPING) if each.key < made.key]
-    try:
-        _check_unique(kind, made.document, made.key, others)
-    except ResourceConflictException:
-        await change(call.client, MAPPING, made.key, lambda _: None)
-        raise
-
-
-def _check_unique(kind: SourceKind, document: Mapping[str, Any], own_id: str, others: Sequence[Resource]) -> None:
-    identity = ("FunctionArn", *kind.identity)
-    for other in others:
-        if other.key == own_id or any(other.document.get(part) != document.get(part) for part in identity):
-            continue
-        source, function = document.get("EventSourceArn"), document["FunctionArn"].split(":", 6)[6]
-        if kind is SQS:
-            told = f'An event source mapping with SQS arn (" {source} ") and function (" {function} ") already exists.'
-        else:
-            told = f'The event source arn (" {source} ") and function (" {function} ") provided mapping already exists.'
-        raise ResourceConflictException(f"{told} Please update or delete the existing mapping with UUID {other.key}")
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def check_whole(kind: SourceKind, told: Mapping[str, Any]) -> None:
     if kind is DOCUMENTDB and not told["DocumentDBEventSourceConfig"].get("DatabaseName"):
         raise _missing("DocumentDBEventSourceConfig.DatabaseName")
     if kind is SELF_MANAGED_KAFKA and not told["SelfManagedEventSource"].get("Endpoints", {}).get(SERVERS):
-        raise _missing(f"SelfManagedEventSource.Endpoints.{SERVERS}")
+        raise _missing("SelfManagedEventSource.Endpoints")
     age_s = told.get("MaximumRecordAgeInSeconds", -1)
     if -1 < age_s < RECORD_AGE_MIN_S:
         raise InvalidParameterValueException(

@@ -65,7 +65,7 @@ def account_principal(account_id: str) -> dict[str, str]:
 
 def as_text(document: Mapping[str, Any]) -> str:
     """A policy or a statement, as Lambda's answers have it: JSON in a string."""
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(dict(document), separators=(",", ":"), ensure_ascii=False)
 
 
 def _policy(statements: list[Mapping[str, Any]]) -> dict[str, Any]:

@@ -69,10 +69,13 @@ def test_what_is_not_there_is_told_of_in_lambdas_words(aws: Any) -> None:
     for operation in (aws.put_function_event_invoke_config, aws.update_function_event_invoke_config):
         assert refused(operation, **absent, MaximumRetryAttempts=1) == ("ResourceNotFoundException", 404, gone)
     assert refused(aws.list_function_event_invoke_configs, **absent)[2] == gone
-    assert refused(aws.put_function_event_invoke_config, FunctionName=NAME, Qualifier="no", MaximumRetryAttempts=1)[
-        2
-    ] == gone
-    told = "The function arn:aws:lambda:us-east-1:000000000000:function:nobody:$LATEST doesn't have an EventInvokeConfig"
+    assert (
+        refused(aws.put_function_event_invoke_config, FunctionName=NAME, Qualifier="no", MaximumRetryAttempts=1)[2]
+        == gone
+    )
+    told = (
+        "The function arn:aws:lambda:us-east-1:000000000000:function:nobody:$LATEST doesn't have an EventInvokeConfig"
+    )
     for operation in (aws.get_function_event_invoke_config, aws.delete_function_event_invoke_config):
         assert refused(operation, **absent)[2] == told
 
