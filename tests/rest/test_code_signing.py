@@ -52,6 +52,18 @@ def test_a_configuration_lives_and_is_given_to_a_function(aws: Any) -> None:
     assert refused(aws.list_tags, Resource=arn)[:2] == ("ResourceNotFoundException", 404)
 
 
+def test_a_function_is_made_with_its_configuration(served: Gateway, aws: Any) -> None:
+    code, name = "def handler(event, context): return 1", f"{NAME}-from-birth"
+    absent = refused(served.deploy, name=name, code=code, CodeSigningConfigArn=ABSENT)
+    assert absent[:2] == ("CodeSigningConfigNotFoundException", 404)
+    assert refused(aws.get_function, FunctionName=name)[:2] == ("ResourceNotFoundException", 404)
+    made = aws.create_code_signing_config(AllowedPublishers=PUBLISHERS)["CodeSigningConfig"]["CodeSigningConfigArn"]
+    served.deploy(name, code, CodeSigningConfigArn=made)
+    assert aws.get_function_code_signing_config(FunctionName=name)["CodeSigningConfigArn"] == made
+    aws.delete_function(FunctionName=name)
+    aws.delete_code_signing_config(CodeSigningConfigArn=made)
+
+
 def test_configurations_come_in_pages(aws: Any) -> None:
     made = {
         aws.create_code_signing_config(AllowedPublishers=PUBLISHERS)["CodeSigningConfig"]["CodeSigningConfigArn"]

@@ -36,6 +36,18 @@ def test_tags_are_put_replaced_and_removed(aws: Any) -> None:
     assert aws.list_tags(Resource=ARN)["Tags"] == {}
 
 
+def test_a_function_is_made_with_its_tags_and_told_with_them(served: Gateway, aws: Any) -> None:
+    served.deploy(f"{NAME}-from-birth", CODE, Tags={"team": "a"})
+    assert aws.get_function(FunctionName=f"{NAME}-from-birth")["Tags"] == {"team": "a"}
+    assert aws.list_tags(Resource=f"{ARN}-from-birth")["Tags"] == {"team": "a"}
+    aws.untag_resource(Resource=f"{ARN}-from-birth", TagKeys=["team"])
+    assert "Tags" not in aws.get_function(FunctionName=f"{NAME}-from-birth")
+    aws.delete_function(FunctionName=f"{NAME}-from-birth")
+    too_many = refused(served.deploy, name=f"{NAME}-never", code=CODE, Tags={f"k{n}": "v" for n in range(51)})
+    assert too_many[2] == "Number of tags exceeds resource tag limit."
+    assert refused(aws.get_function, FunctionName=f"{NAME}-never")[:2] == ("ResourceNotFoundException", 404)
+
+
 @pytest.mark.usefixtures("function")
 def test_tags_that_many_put_at_once_are_all_there(served: Gateway, aws: Any) -> None:
     clients = [served.boto3() for _ in range(8)]

@@ -9,6 +9,7 @@ from typing import Final
 
 from ..call import Handler
 from . import (
+    account,
     aliases,
     code_signing,
     concurrency,
@@ -16,13 +17,17 @@ from . import (
     event_source_mappings,
     function_urls,
     functions,
+    layer_policies,
+    layers,
     policies,
+    recursion,
     runtime_management,
     tags,
     versions,
 )
 
 MODULES: Final = (
+    account,
     aliases,
     code_signing,
     concurrency,
@@ -30,7 +35,10 @@ MODULES: Final = (
     event_source_mappings,
     function_urls,
     functions,
+    layer_policies,
+    layers,
     policies,
+    recursion,
     runtime_management,
     tags,
     versions,

@@ -10,19 +10,27 @@ from ..call import Call
 from ..downloads import code_location
 from .code import code_of
 from .describe import described
-from .names import LATEST, function_and_qualifier, function_only
+from .names import LATEST, function_and_qualifier, function_arn, function_only
 from .pages import page
 from .policies import forget_policy
 from .settings import architecture_of, changes_of, settings_of
 from .shapes import listed
+from .signing import attach_code_signing, check_code_signing
+from .tagging import check_tags, put_tags, tags_of
 
 
 async def create_function(call: Call) -> Mapping[str, Any]:
     given = call.given
     name = function_only(call)
     _check_kind(given)
+    check_tags(given.get("Tags", {}))
+    if "CodeSigningConfigArn" in given:
+        await check_code_signing(call.client, given["CodeSigningConfigArn"])
     async with code_of(call, given["Code"]) as code:
         made = await call.client.create_function(name, code=code, **settings_of(given))
+    await put_tags(call.client, function_arn(call.place, name), given.get("Tags", {}), name)
+    if "CodeSigningConfigArn" in given:
+        await attach_code_signing(call.client, name, given["CodeSigningConfigArn"])
     if given.get("Publish"):
         made = await call.client.publish_version(name)
     return await described(call, made, qualified=bool(given.get("Publish")))
@@ -65,6 +73,7 @@ async def get_function(call: Call) -> Mapping[str, Any]:
     return {
         "Configuration": await described(call, found, qualified=qualifier == LATEST),
         "Code": {"RepositoryType": "S3", "Location": code_location(call, found.code.sha256)},
+        "Tags": await tags_of(call.client, function_arn(call.place, name)) or None,
         "Concurrency": None if reserved is None else {"ReservedConcurrentExecutions": reserved},
     }
 
