@@ -97,7 +97,7 @@ def _from_text(shape: Any, text: str | None, name: str) -> Any:
         return None
     try:
         if shape.type_name in ("integer", "long"):
-            return int(text)
+            return _bounded(shape, int(text), name)
         if shape.type_name == "boolean":
             return TRUE[text.lower()]
         if shape.type_name == "timestamp":
@@ -130,9 +130,8 @@ def _read(shape: Any, value: Any, name: str, depth: int = 0) -> Any:
 def _read_scalar(shape: Any, value: Any, name: str) -> Any:
     kind = shape.type_name
     if kind in ("integer", "long"):
-        if isinstance(value, float) and value.is_integer():
-            return int(value)
-        return _expect(value, int, shape, name)
+        whole = int(value) if isinstance(value, float) and value.is_integer() else value
+        return _bounded(shape, _expect(whole, int, shape, name), name)
     if kind in ("double", "float"):
         return float(_expect(value, (int, float), shape, name))
     if kind == "boolean":
@@ -150,6 +149,14 @@ def _read_scalar(shape: Any, value: Any, name: str) -> Any:
         except binascii.Error as error:
             raise _unreadable(shape, name, value) from error
     return _expect(value, str, shape, name)
+
+
+def _bounded(shape: Any, number: int, name: str) -> int:
+    """What fits the model's type: its ranges are checked later, and not all numbers have one."""
+    bits = 31 if shape.type_name == "integer" else 63
+    if -(1 << bits) <= number < 1 << bits:
+        return number
+    raise _unreadable(shape, name, number)
 
 
 def _expect(value: Any, kind: Any, shape: Any, name: str) -> Any:
@@ -178,6 +185,9 @@ def _time(value: object) -> datetime:
 def _problems(shape: Any, value: Any, path: str) -> Iterator[str]:
     """Everything that breaks the model, in the words of the service."""
     kind = shape.type_name
+    if value is None:  # within a list or a map: elsewhere it is as if it were not there
+        yield _violation("null", path, "Member must not be null", quoted=False)
+        return
     if kind == "structure":
         for name in shape.required_members:
             if name not in value:

@@ -9,7 +9,7 @@ from ...model import Alias
 from ..call import Call
 from .names import function_arn, function_only
 from .pages import page
-from .policies import forget_policy
+from .statements import forget_policy
 
 
 def _shape(call: Call, alias: Alias) -> dict[str, Any]:

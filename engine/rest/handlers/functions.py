@@ -12,10 +12,10 @@ from .code import code_of
 from .describe import described
 from .names import LATEST, function_and_qualifier, function_arn, function_only
 from .pages import page
-from .policies import forget_policy
 from .settings import architecture_of, changes_of, settings_of
 from .shapes import listed
 from .signing import attach_code_signing, check_code_signing
+from .statements import forget_policy
 from .tagging import check_tags, put_tags, tags_of
 
 

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from ...client.asynchronous import Client
 from ...errors import InvalidParameterValueException, ResourceNotFoundException
 from ...model import LayerVersion, Resource
 from ..call import Call
 from .documents import change, find
 from .statements import (
     ACCOUNT_ID,
+    LAYER_POLICY,
     NO_POLICY,
     account_principal,
     as_text,
     check_revision,
+    layer_key,
     with_statement,
     without_statement,
 )
-
-KIND: Final = "layer-policy"
 
 
 async def add_layer_version_permission(call: Call) -> Mapping[str, Any]:
@@ -34,7 +33,7 @@ async def add_layer_version_permission(call: Call) -> Mapping[str, Any]:
         check_revision(None if policy is None else policy.revision_id, given.get("RevisionId"), "GetLayerPolicy")
         return document
 
-    made = await change(call.client, KIND, _key(layer.layer_name, layer.version), added)
+    made = await change(call.client, LAYER_POLICY, layer_key(layer.layer_name, layer.version), added)
     return {"Statement": as_text(statement), "RevisionId": None if made is None else made.revision_id}
 
 
@@ -47,21 +46,16 @@ async def remove_layer_version_permission(call: Call) -> Mapping[str, Any]:
         check_revision(None if policy is None else policy.revision_id, given.get("RevisionId"), "GetLayerPolicy")
         return document
 
-    await change(call.client, KIND, _key(layer.layer_name, layer.version), left)
+    await change(call.client, LAYER_POLICY, layer_key(layer.layer_name, layer.version), left)
     return {}
 
 
 async def get_layer_version_policy(call: Call) -> Mapping[str, Any]:
     layer = await _layer_version(call)
-    found = await find(call.client, KIND, _key(layer.layer_name, layer.version))
+    found = await find(call.client, LAYER_POLICY, layer_key(layer.layer_name, layer.version))
     if found is None:
         raise ResourceNotFoundException(NO_POLICY)
     return {"Policy": as_text(found.document), "RevisionId": found.revision_id}
-
-
-async def forget_layer_policy(client: Client, layer: str, version: int) -> None:
-    """The policy of a version that is deleted. layer: a name or an ARN."""
-    await change(client, KIND, _key(layer.rpartition(":")[2], version), lambda _: None)
 
 
 async def _layer_version(call: Call) -> LayerVersion:
@@ -72,10 +66,6 @@ async def _layer_version(call: Call) -> LayerVersion:
         place = call.place
         arn = name if name.startswith("arn:") else f"arn:aws:lambda:{place.region}:{place.account_id}:layer:{name}"
         raise ResourceNotFoundException(f"Layer version {arn}:{version} does not exist.") from error
-
-
-def _key(layer: str, version: int) -> str:
-    return f"{layer}:{version}"
 
 
 def _statement(given: Mapping[str, Any], arn: str) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from ...validation import violation
 from ..call import Call
 from ..downloads import code_location
 from .code import code_of
-from .layer_policies import forget_layer_policy
 from .pages import page
+from .statements import forget_layer_policy
 
 VERSION_ARN: Final = re.compile(r"(?P<layer>arn:[^:]+:lambda:[^:]+:\d{12}:layer:[^:]+):(?P<version>\d+)", re.ASCII)
 SETTINGS: Final = {

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ...client.asynchronous import Client
 from ...errors import InvalidParameterValueException, ResourceNotFoundException
 from ...model import Resource
 from ...validation import ALIAS_PATTERN
@@ -16,14 +15,15 @@ from .documents import change, find
 from .names import LATEST, function_and_qualifier, function_arn
 from .statements import (
     ACCOUNT_ID,
+    FUNCTION_POLICY,
     account_principal,
     as_text,
     check_revision,
+    function_key,
     with_statement,
     without_statement,
 )
 
-KIND: Final = "policy"
 SERVICE: Final = re.compile(r"[a-z0-9][a-z0-9.-]*\.(amazonaws\.com(\.cn)?|amazon\.com|aws\.internal)", re.ASCII)
 IAM_ARN: Final = re.compile(r"arn:aws[a-zA-Z-]*:(iam|sts)::\d{12}:\S+", re.ASCII)
 
@@ -52,7 +52,7 @@ async def add_permission(call: Call) -> Mapping[str, Any]:
         check_revision(current, given.get("RevisionId"), "GetPolicy")
         return with_statement(policy, statement)
 
-    await change(call.client, KIND, place.key, added, function=place.function)
+    await change(call.client, FUNCTION_POLICY, place.key, added, function=place.function)
     return {"Statement": as_text(statement)}
 
 
@@ -70,7 +70,7 @@ async def remove_permission(call: Call) -> Mapping[str, Any]:
         check_revision(None if policy is None else policy.revision_id, given.get("RevisionId"), "GetPolicy")
         return document
 
-    await change(call.client, KIND, place.key, left, function=place.function)
+    await change(call.client, FUNCTION_POLICY, place.key, left, function=place.function)
     return {}
 
 
@@ -78,15 +78,10 @@ async def get_policy(call: Call) -> Mapping[str, Any]:
     """RevisionId is the policy's own, not the function's."""
     name, qualifier = function_and_qualifier(call)
     await call.client.get_function(name)
-    found = await find(call.client, KIND, _key(name, qualifier))
+    found = await find(call.client, FUNCTION_POLICY, function_key(name, qualifier))
     if found is None:
         raise ResourceNotFoundException("The resource you requested does not exist.")
     return {"Policy": as_text(found.document), "RevisionId": found.revision_id}
-
-
-async def forget_policy(client: Client, name: str, qualifier: str) -> None:
-    """The policy goes with its version or alias, so that a new one of that name is open to nobody."""
-    await change(client, KIND, _key(name, qualifier), lambda _: None, function=name)
 
 
 async def _place(call: Call) -> _Place:
@@ -95,14 +90,10 @@ async def _place(call: Call) -> _Place:
     if qualifier is not None and re.fullmatch(ALIAS_PATTERN, qualifier, re.ASCII):
         await call.client.get_function(name)
         alias = await call.client.get_alias(name, qualifier)
-        return _Place(name, _key(name, qualifier), function_arn(call.place, name, qualifier), alias.revision_id)
+        return _Place(name, function_key(name, qualifier), function_arn(call.place, name, qualifier), alias.revision_id)
     found = await call.client.get_function(name, qualifier=qualifier)
     qualifier = None if qualifier == LATEST else qualifier
-    return _Place(name, _key(name, qualifier), function_arn(call.place, name, qualifier), found.revision_id)
-
-
-def _key(name: str, qualifier: str | None) -> str:
-    return name if qualifier in (None, LATEST) else f"{name}:{qualifier}"
+    return _Place(name, function_key(name, qualifier), function_arn(call.place, name, qualifier), found.revision_id)
 
 
 def _statement(given: Mapping[str, Any], arn: str) -> dict[str, Any]:

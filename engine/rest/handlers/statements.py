@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ...client.asynchronous import Client
 from ...errors import (
     PolicyLengthExceededException,
     PreconditionFailedException,
@@ -14,7 +15,11 @@ from ...errors import (
     ResourceNotFoundException,
 )
 from ...model import Resource
+from .documents import change
+from .names import LATEST
 
+FUNCTION_POLICY: Final = "policy"  # kinds of documents
+LAYER_POLICY: Final = "layer-policy"
 POLICY_MAX_BYTES: Final = 20_480
 NO_POLICY: Final = "No policy is associated with the given resource."
 ACCOUNT_ID: Final = re.compile(r"\d{12}", re.ASCII)
@@ -61,6 +66,26 @@ def check_revision(current: str | None, given: str | None, operation: str) -> No
 def account_principal(account_id: str) -> dict[str, str]:
     """An account is written as its root."""
     return {"AWS": f"arn:aws:iam::{account_id}:root"}
+
+
+def function_key(name: str, qualifier: str | None) -> str:
+    """Of the policy of a function, a version or an alias."""
+    return name if qualifier in (None, LATEST) else f"{name}:{qualifier}"
+
+
+def layer_key(layer: str, version: int) -> str:
+    """Of the policy of a layer's version. layer: a name or an ARN."""
+    return f"{layer.rpartition(':')[2]}:{version}"
+
+
+async def forget_policy(client: Client, name: str, qualifier: str) -> None:
+    """The policy goes with its version or alias, so that a new one of that name is open to nobody."""
+    await change(client, FUNCTION_POLICY, function_key(name, qualifier), lambda _: None, function=name)
+
+
+async def forget_layer_policy(client: Client, layer: str, version: int) -> None:
+    """The policy of a version that is deleted."""
+    await change(client, LAYER_POLICY, layer_key(layer, version), lambda _: None)
 
 
 def as_text(document: Mapping[str, Any]) -> str:
