@@ -10,6 +10,7 @@ from .._ext.meter import Histogram, Meter
 from .bill import BillLine
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
+BOUNDS_MS = (0.1, 1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,11 @@ def version_statistics(
 
     invocations, errors (timeouts among them), timeouts, throttles, cold_starts, warm_starts, provisioned_starts,
     billed_ms: since the engine opened. duration_ms, init_ms, wait_ms (from accepted to taken): count, mean, p50, p90,
-    p99, p99.9, max. concurrency: accepted and not answered now. environments: ready and starting now. provisioned:
-    None where nothing is, else requested, available, in_use, utilization now, and since it was: invocations,
-    spillover_invocations. prewarms: environments started ahead of need, and those of them that were used. snapshot:
-    None where the version has none, else its status ("making", "ready" or "failed"), reason, held_mb, init_ms of its
-    template, environments restored from it.
+    p99, p99.9, max. duration_counts: pairs of a bound in ms and how many took at most that long. concurrency: accepted
+    and not answered now. environments: ready and starting now. provisioned: None where nothing is, else requested,
+    available, in_use, utilization now, and since it was: invocations, spillover_invocations. prewarms: environments
+    started ahead of need, and those of them that were used. snapshot: None where the version has none, else its status
+    ("making", "ready" or "failed"), reason, held_mb, init_ms of its template, environments restored from it.
     """
     return {
         "invocations": meter.invocations,
@@ -47,6 +48,12 @@ def version_statistics(
         "provisioned_starts": meter.provisioned,
         "billed_ms": meter.billed_ms,
         "duration_ms": histogram_statistics(meter.durations),
+        "duration_counts": [
+            [bound_ms, count]
+            for bound_ms, count in zip(
+                BOUNDS_MS, meter.durations.counts_upto([round(bound_ms * 1e6) for bound_ms in BOUNDS_MS]), strict=True
+            )
+        ],
         "init_ms": histogram_statistics(meter.inits),
         "wait_ms": histogram_statistics(meter.waits),
         "concurrency": 0 if lane is None else lane.outstanding,

@@ -15,12 +15,13 @@ from urllib.parse import parse_qs
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.responses import Response as Page
 from starlette.routing import Route
 
 from .. import __version__
 from ..client.asynchronous import Client
 from ..errors import AccessDeniedException, EngineError
-from . import invocations
+from . import invocations, prometheus, services
 from .asgi import ClientLeft, Receive, Scope, Send, read_body, respond
 from .call import Call, Place
 from .downloads import asked_code, send_code
@@ -52,7 +53,7 @@ class Application:
         self._readers: dict[str, ParameterReader] = {}
         self._writers: dict[str, ResultWriter] = {}
         self._urls = UrlDoor(client, place)
-        self._pages = Starlette(routes=[Route("/health", self._health)])
+        self._pages = Starlette(routes=[Route("/health", self._health), Route("/metrics", self._metrics)])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -72,6 +73,8 @@ class Application:
                 await send_code(self._client, sha256, scope, send)
             elif path in (b"/health", b"/metrics"):
                 await self._pages(scope, receive, send)
+            elif (asked := services.asked_of(scope)) is not None:
+                await services.serve(self._client, self._place, asked, scope, receive, send)
             else:
                 operation = await self._rest(scope, receive, send)
         except ClientLeft:
@@ -150,6 +153,14 @@ class Application:
         except EngineError as error:
             return JSONResponse({"status": "unavailable", "message": str(error)}, status_code=503)
         return JSONResponse({"status": "ok", "version": __version__})
+
+    async def _metrics(self, request: Request) -> Page:
+        """What was counted, for Prometheus."""
+        try:
+            text = await prometheus.page(self._client)
+        except EngineError as error:
+            return Page(str(error), 503)
+        return Page(text, media_type=prometheus.CONTENT_TYPE)
 
 
 def check_host(host: str) -> None:

@@ -44,10 +44,9 @@ class ParameterReader:
             value = self._value(name, member, labels, query, headers, document, body)
             if value is not None:
                 given[name] = value
-        problems = list(_problems(self._shape, given, ""))
-        if problems:
-            told = "1 validation error" if len(problems) == 1 else f"{len(problems)} validation errors"
-            raise ValidationException(f"{told} detected: {'; '.join(problems)}")
+        told = validation_errors(self._shape, given)
+        if told is not None:
+            raise ValidationException(told)
         return given
 
     def _document(self, body: bytes) -> Mapping[str, Any]:
@@ -86,6 +85,15 @@ class ParameterReader:
                 return [_from_text(member.member, value, name) for value in values]
             return _from_text(member, None if values is None else values[0], name)
         return _read(member, document.get(said), name)
+
+
+def validation_errors(shape: Any, given: Mapping[str, Any]) -> str | None:
+    """What of these parameters breaks their shape, in the words of the service; None where nothing does."""
+    problems = list(_problems(shape, given, ""))
+    if not problems:
+        return None
+    told = "1 validation error" if len(problems) == 1 else f"{len(problems)} validation errors"
+    return f"{told} detected: {'; '.join(problems)}"
 
 
 def _has_place(member: Any) -> bool:

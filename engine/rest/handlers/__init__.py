@@ -70,11 +70,12 @@ def operation_name(handler: str) -> str:
     return "".join(word.capitalize() for word in handler.split("_"))
 
 
-def _handlers(module: ModuleType) -> Iterator[tuple[str, Handler]]:
+def handlers_of(module: ModuleType) -> Iterator[tuple[str, Handler]]:
+    """A module's handlers by the names of their operations."""
     for name, value in vars(module).items():
         own = inspect.iscoroutinefunction(value) and value.__module__ == module.__name__
         if own and not name.startswith("_"):
             yield operation_name(name), value
 
 
-HANDLERS: Final[Mapping[str, Handler]] = {name: handler for module in MODULES for name, handler in _handlers(module)}
+HANDLERS: Final[Mapping[str, Handler]] = {name: handler for module in MODULES for name, handler in handlers_of(module)}
