@@ -1,6 +1,6 @@
 """`aws logs tail` of the real aws cli, which has it from version 2 on: the log as it is, filtered, and followed.
 
-Debian's package `awscli` is one; ENGINE_AWS_CLI names another. Where there is none, the test says so.
+Debian's package `awscli` is one; ENGINE_AWS_CLI names another. Without one the tests fail.
 """
 
 from __future__ import annotations
@@ -24,21 +24,23 @@ def handler(event, context):
 """
 
 
-def cli() -> str | None:
-    found = os.environ.get("ENGINE_AWS_CLI") or shutil.which("aws")
-    if found is None:
-        return None
-    version = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
-    return found if version.startswith("aws-cli/2") else None
+@pytest.fixture(scope="module")
+def cli() -> str:
+    """An aws cli of version 2: the first one on the path, which may have one of version 1 as well."""
+    folders = os.environ.get("PATH", "").split(os.pathsep)
+    for found in [os.environ.get("ENGINE_AWS_CLI"), *(shutil.which("aws", path=folder) for folder in folders)]:
+        if found is not None and _version(found).startswith("aws-cli/2"):
+            return found
+    pytest.fail("no aws cli 2 on the path (Debian: awscli), nor at ENGINE_AWS_CLI")
 
 
-AWS = cli()
-pytestmark = pytest.mark.skipif(AWS is None, reason="no aws cli 2 on the path, nor at ENGINE_AWS_CLI")
+def _version(command: str) -> str:
+    return subprocess.run([command, "--version"], capture_output=True, text=True, check=False).stdout
 
 
 @contextmanager
-def tail(served: Gateway, group: str, *options: str) -> Iterator[subprocess.Popen[str]]:
-    command = [str(AWS), "--endpoint-url", served.url, "logs", "tail", group, "--format", "short", *options]
+def tail(cli: str, served: Gateway, group: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+    command = [cli, "--endpoint-url", served.url, "logs", "tail", group, "--format", "short", *options]
     environment = {
         **os.environ,
         **{name.upper(): value for name, value in CREDENTIALS.items()},
@@ -52,8 +54,8 @@ def tail(served: Gateway, group: str, *options: str) -> Iterator[subprocess.Pope
             process.terminate()
 
 
-def whole_tail(served: Gateway, group: str, *options: str) -> str:
-    with tail(served, group, *options) as process:
+def whole_tail(cli: str, served: Gateway, group: str, *options: str) -> str:
+    with tail(cli, served, group, *options) as process:
         told, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     return told
@@ -84,11 +86,11 @@ class Lines:
             self.seen.append(self._coming.get())
 
 
-def test_a_log_is_told_and_followed_without_a_line_lost_or_doubled(served: Gateway, aws: Any) -> None:
+def test_a_log_is_told_and_followed_without_a_line_lost_or_doubled(cli: str, served: Gateway, aws: Any) -> None:
     served.deploy("tailed", TALKS)
     aws.invoke(FunctionName="tailed", Payload=json.dumps("number 0").encode())
-    assert "said number 0" in whole_tail(served, "/aws/lambda/tailed")
-    with tail(served, "/aws/lambda/tailed", "--follow") as following:
+    assert "said number 0" in whole_tail(cli, served, "/aws/lambda/tailed")
+    with tail(cli, served, "/aws/lambda/tailed", "--follow") as following:
         lines = Lines(following)
         try:
             lines.wait_for("said number 0")
@@ -101,9 +103,9 @@ def test_a_log_is_told_and_followed_without_a_line_lost_or_doubled(served: Gatew
     assert said == [f"number {number}" for number in range(4)]
 
 
-def test_a_log_is_filtered(served: Gateway, aws: Any) -> None:
+def test_a_log_is_filtered(cli: str, served: Gateway, aws: Any) -> None:
     served.deploy("filtered", TALKS)
     for text in ("wanted", "other"):
         aws.invoke(FunctionName="filtered", Payload=json.dumps(text).encode())
-    told = whole_tail(served, "/aws/lambda/filtered", "--filter-pattern", '"said wanted"')
+    told = whole_tail(cli, served, "/aws/lambda/filtered", "--filter-pattern", '"said wanted"')
     assert (told.count("said"), "said wanted" in told) == (1, True)
