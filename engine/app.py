@@ -10,6 +10,8 @@ from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from . import config, errors, settings
+from ._ext import streaming
+from ._ext.flow import Flow
 from ._ext.lane import Lane
 from ._ext.result import InvokeResult
 from ._ext.scheduler import Scheduler
@@ -30,6 +32,7 @@ from .core.sampler import Sampler
 from .core.scaling import Scaling
 from .core.schedule_plane import SchedulePlane
 from .core.schedules.registry import Schedules
+from .core.streams import LoopSource, ThreadSource
 from .core.supervisor import Supervisor
 from .model import LogEvent, LogPage, Network
 from .records import statistics
@@ -37,7 +40,8 @@ from .records.export import Format, Target
 from .records.rollups import By
 from .sandbox.choose import choose, refuse_what_is_missing
 from .store.build import Progress
-from .wire.payload import encode_extra, encode_payload, too_large
+from .wire.payload import encode_extra, encode_payload, event_bytes, too_large
+from .wire.streams import BlockingResponseStream, ResponseStream
 
 BlockingInvoke: TypeAlias = (
     "Callable[[str, object, str | None, str, Mapping[str, object] | str | None, bool, str | None], InvokeResult]"
@@ -50,7 +54,8 @@ class Doorway(NamedTuple):
     """What a compiled door needs to hand invocations straight to the scheduler, on the engine's own loop.
 
     accept(lane, function, qualifier, event, extra, waiting): see `EventLifecycle.accept`. traced(lane, extra, header,
-    invocation type): what goes beside an event that came with a trace header.
+    invocation type): what goes beside an event that came with a trace header. stream(lane, event, extra, wants log
+    tail, flow): accepts an invocation whose answer goes to the flow.
     """
 
     scheduler: Scheduler
@@ -58,6 +63,7 @@ class Doorway(NamedTuple):
     receipt: Callable[[Lane, str], InvokeResult]
     accept: Callable[[Lane, str, str | None, bytes, bytes, Waiting], None]
     traced: Callable[[Lane, bytes, str, str], bytes]
+    stream: Callable[[Lane, bytes, bytes, bool, Flow], None]
 
 
 class Engine(ControlPlane, SchedulePlane, ResourcePlane, LayerPlane, AccountPlane, RecordsPlane):
@@ -313,6 +319,62 @@ class Engine(ControlPlane, SchedulePlane, ResourcePlane, LayerPlane, AccountPlan
             return answer
         return await answer  # type: ignore[misc,no-any-return]
 
+    async def invoke_stream(
+        self,
+        name: str,
+        payload: object = None,
+        *,
+        qualifier: str | None = None,
+        client_context: Mapping[str, object] | str | None = None,
+        log_tail: bool = False,
+        trace_header: str | None = None,
+    ) -> ResponseStream:
+        """Run a function and take its answer as it gives it: an asynchronous iterator of bytes.
+
+        Returns with the first bytes, or with the end of an invocation that gave none; `content_type` is known then, and
+        after the last chunk `result`, which tells of a failure as `invoke` does. A handler streams by yielding bytes or
+        str; what any other returns is one chunk. Bytes wait in the function until they are taken, and its time limit
+        goes on. Arguments and errors are those of `invoke`.
+        """
+        source = LoopSource(self._loop if self._control is not None else asyncio.get_running_loop())
+        lane, body, extra = self._to_stream(name, payload, qualifier, client_context, trace_header)
+        streaming.begin(self._scheduler, lane, body, extra, log_tail, source.flow)
+        return await ResponseStream.begun(source)
+
+    def _to_stream(
+        self,
+        name: str,
+        payload: object,
+        qualifier: str | None,
+        client_context: Mapping[str, object] | str | None,
+        trace_header: str | None,
+    ) -> tuple[Lane, bytes, bytes]:
+        lane, body = self._opened().dispatch.lane(name, qualifier), event_bytes(payload)
+        extra = b"" if client_context is None else encode_extra(client_context)
+        return lane, body, extra if trace_header is None else self._traced(lane, extra, trace_header, "RequestResponse")
+
+    def blocking_stream(
+        self,
+        name: str,
+        payload: object,
+        qualifier: str | None,
+        client_context: Mapping[str, object] | str | None,
+        log_tail: bool,
+        trace_header: str | None,
+    ) -> BlockingResponseStream:
+        """What `engine.sync` calls from any thread, with the arguments of `invoke_stream` in order."""
+        scheduler, source = self._scheduler, ThreadSource()
+        lane, body, extra = self._to_stream(name, payload, qualifier, client_context, trace_header)
+        try:
+            streaming.begin(scheduler, lane, body, extra, log_tail, source.flow, on_loop=False)
+        except errors.EngineClosedError:
+            if not lane.closed or scheduler.closed:
+                raise
+            lane = self._opened().dispatch.lane(name, qualifier)  # it was updated in that instant
+            streaming.begin(scheduler, lane, body, extra, log_tail, source.flow, on_loop=False)
+        source.wait = partial(streaming.wait, scheduler, lane)
+        return BlockingResponseStream.begun(source)
+
     def blocking_invoke(self) -> BlockingInvoke:
         """What `engine.sync` calls from any thread, with the arguments of `invoke` in order."""
         control, scheduler = self._opened(), self._scheduler
@@ -352,7 +414,10 @@ class Engine(ControlPlane, SchedulePlane, ResourcePlane, LayerPlane, AccountPlan
         def receipt(lane: Lane, invocation_type: str) -> InvokeResult:
             return control.receipt(lane, invocation_type, scheduler.new_request_id())
 
-        return Doorway(scheduler, control.dispatch.lane, receipt, self.events.accept, self._traced)
+        def stream(lane: Lane, event: bytes, extra: bytes, wants_tail: bool, flow: Flow) -> None:
+            streaming.begin(scheduler, lane, event, extra, wants_tail, flow)
+
+        return Doorway(scheduler, control.dispatch.lane, receipt, self.events.accept, self._traced, stream)
 
     def _traced(self, lane: Lane, extra: bytes, header: str, invocation_type: str) -> bytes:
         catalog = self._opened().catalog

@@ -37,6 +37,7 @@ from .records.export import Format, Target
 from .records.rollups import By
 from .records.statistics import BillTable
 from .wire.messages import given
+from .wire.streams import BlockingResponseStream
 
 __all__ = ["Engine", "connect"]
 T = TypeVar("T")
@@ -135,6 +136,24 @@ class Engine(BlockingRecords):
                 )
             )
         return invoke(name, payload, qualifier, invocation_type, client_context, log_tail, trace_header)
+
+    def invoke_stream(
+        self,
+        name: str,
+        payload: object = None,
+        *,
+        qualifier: str | None = None,
+        client_context: Mapping[str, object] | str | None = None,
+        log_tail: bool = False,
+        trace_header: str | None = None,
+    ) -> BlockingResponseStream:
+        """Run a function and take its answer as it gives it: an iterator of bytes; see `engine.Engine.invoke_stream`.
+
+        The thread that iterates waits and takes the bytes itself.
+        """
+        if self._invoke is None:
+            raise errors.EngineClosedError("the engine is not open: use `with Engine() as engine`")
+        return self._engine.blocking_stream(name, payload, qualifier, client_context, log_tail, trace_header)
 
     def create_function(
         self, name: str, *, code: Code, handler: str, layers: Sequence[Code] = (), **settings: Any

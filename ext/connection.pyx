@@ -128,6 +128,8 @@ cdef class Connection:
         self.transport = None
         self.outbox.took(self.outbox.waiting())
         self.held = 0
+        if self.streams is not None:
+            self.streams.close()
         self.exchange.left(self)
         return 0
 
@@ -176,7 +178,7 @@ cdef class Connection:
         return 0
 
     cdef bint is_full(self) noexcept:
-        return self.stuffed or self.draining or self.in_flight >= IN_FLIGHT_MOST
+        return self.stuffed or (self.draining and self.streams is None) or self.in_flight >= IN_FLIGHT_MOST
 
     cdef size_t take(self, const uint8_t* data_ptr, size_t length) except? 0:
         """Act on every whole message there is, as far as the bounds allow. How many bytes were taken."""
@@ -208,6 +210,8 @@ cdef class Connection:
 
     cdef int go_on(self) except -1:
         """Read on where the bounds had stopped it; close behind a client that has ended and has all its answers."""
+        if self.streams is not None:
+            self.streams.look()
         if self.taking or self.closing:
             return 0
         if self.paused and not self.draining and not self.stuffed and self.in_flight <= IN_FLIGHT_RESUME:
@@ -245,8 +249,11 @@ cdef class Connection:
             self.end()
 
     def drain(self) -> None:
-        """Take no more requests; close once what runs is answered."""
-        self.draining = self.ended = True
+        """Take no more requests; close once what runs is answered. Streams still hear what is granted to them."""
+        self.draining = True
+        if self.streams is not None:
+            return
+        self.ended = True
         if not self.closing and not self.paused:
             self.paused = True
             self.read_on(False)
@@ -265,6 +272,9 @@ cdef class Connection:
         if wire_parse(data_ptr, length, &message):
             return self.violated(WIRE_MALFORMED, data_ptr, length)
         silent = message.kind == WIRE_NOTIFICATION
+        if self.draining and not silent:
+            from engine.errors import EngineClosedError
+            return self.refuse(message.id, silent, EngineClosedError("the engine is about to close"))
         if self.trusted and message.method.length == 6 and memcmp(message.method.at, b"invoke", 6) == 0:
             return self.invoke(&message, silent, alone)
         try:
@@ -336,6 +346,24 @@ cdef class Connection:
         answer = self.exchange.error_answer(id, error)
         self.outbox.put(PyBytes_AS_STRING(answer), PyBytes_GET_SIZE(answer))
         return self.soil()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more of a stream may be put in; `streams` are told when that may have changed."""
+        return not self.stuffed and self.outbox.waiting() < ROOMY
+
+    def without_streams(self) -> None:
+        """The last of its streams has ended."""
+        self.streams = None
+        if self.draining:
+            self.drain()
+
+    def push(self, bytes head not None, bytes body not None) -> None:
+        """A notification in two parts."""
+        if not self.closing:
+            self.outbox.put(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
+            self.outbox.put(PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+            self.soil()
 
     def respond(self, bytes answer) -> None:
         """A control method has ended: send its whole answer; None for a notification."""

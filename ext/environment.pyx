@@ -50,17 +50,22 @@ cdef class Waiter:
         if self.bell_fd >= 0:
             ring_bell(self.bell_fd)
 
+    def news(self) -> None:
+        """What the thread waits for is there."""
+        self.told = True
+        self.nudge()
+
     def set_result(self, InvokeResult result) -> None:
         self.result = result
         if self.forward is not None:
             self.forward.set_result(result)
-        self.nudge()
+        self.news()
 
     def set_exception(self, object error) -> None:
         self.error = error
         if self.forward is not None:
             self.forward.set_exception(error)
-        self.nudge()
+        self.news()
 
 
 cdef class Environment:

@@ -12,6 +12,8 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from engine._ext.environment cimport Environment, cut_text, drain_pipe, peak_kb
+from engine._ext.flow cimport Flow
+from engine._ext.flowing cimport flow_heard, flow_in, flow_is_sound
 from engine._ext.kernel cimport monotonic_ns, read_all, write_all
 from engine._ext.journal cimport Journal
 from engine._ext.layout cimport *
@@ -117,6 +119,9 @@ cdef class Lane:
         entry_ptr.held = False
         entry_ptr.done_seen_ns = 0
         entry_ptr.wants_tail = wants_tail
+        entry_ptr.flows = type(waiter) is Flow
+        if entry_ptr.flows:
+            flow_in(self, index, <Flow>waiter)
         memcpy(entry_ptr.request_id, request_id, 16)
         memcpy(slot_ptr.request_id, request_id, 16)
         slot_ptr.in_len = <uint32_t>length
@@ -193,6 +198,8 @@ cdef class Lane:
         cdef int number = env.index
         if not env.init_seen and load32(&env_at(self.queue.base_ptr, number).init_state) != INIT_RUNNING:
             self.init_ended(env, monotonic_ns())
+        if self.flows:
+            settled += flow_heard(self, env)
         while settled < budget and env.index == number and is_live(&self.queue, number):
             index = pop_done(&self.queue, number)
             if index == NONE:
@@ -217,7 +224,7 @@ cdef class Lane:
         cdef int outcome = SUCCEEDED
         if not entry_ptr.outstanding or load64(&slot_ptr.word) != make_word(DONE, env.index, entry_ptr.generation):
             return 0
-        if length > ANSWER_MAX or type_length > TYPE_MAX:
+        if length > ANSWER_MAX or type_length > TYPE_MAX or (entry_ptr.flows and not flow_is_sound(self, index)):
             return 0
         if flags & OUT_SPILLED:
             body = PyBytes_FromStringAndSize(NULL, length + type_length)
@@ -280,6 +287,8 @@ cdef class Lane:
         result.duration_ns = done_ns - claimed_ns
         result.queued_ns = claimed_ns - entry_ptr.published_ns
         result.outcome_code = outcome
+        if entry_ptr.flows:
+            (<Flow>waiter).close_up(result)     # its slot may be gone as soon as other Python code has run
         result.start_code = WARM
         record_ptr.billed_start_ns = 0
         memcpy(result.raw_id, entry_ptr.request_id, 16)

@@ -9,7 +9,9 @@ from libc.string cimport memcpy
 from posix.unistd cimport usleep
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.iterator cimport PyIter_Check
 from cpython.unicode cimport PyUnicode_DecodeASCII
+from engine._ext.flow_ring cimport ring_wait, ring_write
 from engine._ext.kernel cimport (
     awaited_cpu_ns, monotonic_ns, peak_memory_kb, process_cpu_ns, read_all, unread_bytes, write_all
 )
@@ -29,6 +31,10 @@ cdef enum:
 
 TOO_LARGE = (b'{"errorType":"Function.ResponseSizeTooLarge","errorMessage":"Response payload size exceeded maximum '
              b'allowed payload size (6291556 bytes)."}')
+STREAM_TOO_LARGE = TOO_LARGE.replace(b"6291556", b"209715200")
+BYTES = b"application/octet-stream"
+HTTP_RESPONSE = b"application/vnd.awslambda.http-integration-response"  # a JSON prelude, this, then the body
+PRELUDE_END = bytes(8)
 SOURCE = "ext/port.pyx"    # what a traceback calls this file
 
 
@@ -91,13 +97,15 @@ cdef class Port:
     """One environment's place in a region.
 
     `extras` turns the bytes that came beside an event into (client context, trace context, identity document, tenant).
-    `fault` turns an exception and a request id into (answer bytes, error type).
+    `fault` turns an exception and a request id into (answer bytes, error type). `to_chunk` turns what a handler yields
+    into bytes.
     """
     cdef Mapping mapping
     cdef int index, event_fd, region_fd, log_fd, slot
     cdef uint64_t word, timeout_ns, begun_ns, ended_ns, gap_ns, sampled_ns, cpu_sampled_ns, cpu_ns, init_cpu_ns
+    cdef uint64_t streamed
     cdef uint32_t memory_kb
-    cdef public object handler, unmarshal, marshal, fault, flush, extras, make_identity, log_sink, variables
+    cdef public object handler, unmarshal, marshal, to_chunk, fault, flush, extras, make_identity, log_sink, variables
     cdef public str function_name, function_version, memory_limit_in_mb, invoked_function_arn
     cdef public str log_group_name, log_stream_name
     cdef LambdaContext context
@@ -232,14 +240,84 @@ cdef class Port:
         cdef object answer
         cdef str error_type = ""
         try:
-            answer = self.marshal(self.handler(self.unmarshal(self.start(slot_ptr)), self.context))
-            if PyBytes_GET_SIZE(answer) > ANSWER_MAX:
+            answer = self.handler(self.unmarshal(self.start(slot_ptr)), self.context)
+            answer = self.pour(answer, slot_ptr) if PyIter_Check(answer) else self.marshal(answer)
+            if answer is STREAM_TOO_LARGE:
+                error_type = "Function.ResponseSizeTooLarge"
+            elif PyBytes_GET_SIZE(answer) > ANSWER_MAX:
                 answer = TOO_LARGE
                 error_type = "Function.ResponseSizeTooLarge"
         except Exception as error:
             answer, error_type = self.fault(error, self.context.aws_request_id)
         self.flush()
         self.put(answer, error_type, bool(error_type))
+        return 0
+
+    cdef bytes pour(self, object chunks, slot_t* slot_ptr):
+        """Send each chunk as the handler gives it, or gather them for a caller who wants them whole.
+
+        What is left for the slot: nothing, or all of it. Whatever ends this, the handler's own code has ended with it.
+        """
+        cdef bint streams = slot_ptr.in_flags & IN_STREAMED, first = True
+        cdef list gathered = []
+        cdef Py_ssize_t length = 0
+        cdef bytes piece
+        try:
+            for chunk in chunks:
+                is_prelude = first and isinstance(chunk, dict)
+                piece = self.marshal(chunk) + PRELUDE_END if is_prelude else self.to_chunk(chunk)
+                if first and streams:
+                    self.begin_stream(HTTP_RESPONSE if is_prelude else BYTES)
+                first = False
+                if not streams:
+                    gathered.append(piece)
+                    length += PyBytes_GET_SIZE(piece)
+                    if length > ANSWER_MAX:
+                        break
+                elif not self.send(piece):
+                    return STREAM_TOO_LARGE
+            if first and streams:
+                self.begin_stream(BYTES)
+        finally:
+            if hasattr(chunks, "close"):
+                chunks.close()
+        return b"".join(gathered)
+
+    def begin_stream(self, bytes content_type not None) -> None:
+        """What is sent for the claimed invocation is of this type, of 255 bytes at most."""
+        cdef bytes head = bytes([len(content_type)]) + content_type
+        self.streamed = 0
+        store32(&env_at(self.mapping.base_ptr, self.index).flow_slot, <uint32_t>self.slot + 1)
+        if ring_write(self.region_fd, self.mapping.base_ptr, self.slot, PyBytes_AS_STRING(head), len(head)) < 0:
+            raise OSError("the answer cannot be written to shared memory")
+
+    def send(self, bytes chunk not None) -> bool:
+        """Hand bytes to whoever reads; waits while that one is too far behind. False where it was too much in all."""
+        cdef Py_ssize_t length = PyBytes_GET_SIZE(chunk)
+        cdef bint fits = self.streamed + <uint64_t>length <= <uint64_t>FLOW_MAX
+        if not fits:
+            chunk = chunk[:FLOW_MAX - self.streamed]
+        self.streamed += <uint64_t>PyBytes_GET_SIZE(chunk)
+        self.give(chunk)
+        return fits
+
+    cdef int give(self, bytes data) except -1:
+        cdef const char* from_ptr = PyBytes_AS_STRING(data)
+        cdef size_t left = PyBytes_GET_SIZE(data)
+        cdef int64_t written
+        while left:
+            with nogil:
+                written = ring_write(self.region_fd, self.mapping.base_ptr, self.slot, from_ptr, left)
+            if written < 0:
+                raise OSError("the answer cannot be written to shared memory")
+            from_ptr += written
+            left -= <size_t>written
+            if written:
+                flag_finished(self.mapping.base_ptr, self.index, self.event_fd)
+            if left:
+                with nogil:
+                    ring_wait(self.mapping.base_ptr, self.index, self.slot, left)
+                PyErr_CheckSignals()
         return 0
 
     cdef int put(self, bytes answer, str error_type, bint failed) except -1:

@@ -29,6 +29,7 @@ FIELDS = {
     "init_end_ns": (ENVS_OFFSET + <size_t>&(<env_t*>NULL).init_end_ns, sizeof(env_t), 8),
     "init_log_end": (ENVS_OFFSET + <size_t>&(<env_t*>NULL).init_log_end, sizeof(env_t), 8),
     "init_state": (ENVS_OFFSET + <size_t>&(<env_t*>NULL).init_state, sizeof(env_t), 4),
+    "flow_slot": (ENVS_OFFSET + <size_t>&(<env_t*>NULL).flow_slot, sizeof(env_t), 4),
     "init_type_len": (ENVS_OFFSET + <size_t>&(<env_t*>NULL).init_type_len, sizeof(env_t), 4),
     "done_cell": (RINGS_OFFSET, 2, 2),
     "word": (SLOTS_OFFSET + <size_t>&(<slot_t*>NULL).word, SLOT_STRIDE, 8),
@@ -39,6 +40,10 @@ FIELDS = {
     "claimed_ns": (SLOTS_OFFSET + <size_t>&(<slot_t*>NULL).claimed_ns, SLOT_STRIDE, 8),
     "done_ns": (SLOTS_OFFSET + <size_t>&(<slot_t*>NULL).done_ns, SLOT_STRIDE, 8),
     "log_end": (SLOTS_OFFSET + <size_t>&(<slot_t*>NULL).log_end, SLOT_STRIDE, 8),
+    "flow_taken": (SLOTS_OFFSET + <size_t>&(<slot_t*>NULL).flow_taken, SLOT_STRIDE, 8),
+    "flow_dropped": (SLOTS_OFFSET + <size_t>&(<slot_t*>NULL).flow_dropped, SLOT_STRIDE, 4),
+    "flow_given": (SLOTS_OFFSET + <size_t>&(<slot_t*>NULL).flow_given, SLOT_STRIDE, 8),
+    "flow_wanted": (SLOTS_OFFSET + <size_t>&(<slot_t*>NULL).flow_wanted, SLOT_STRIDE, 4),
     "cpu_ns": (SLOTS_OFFSET + <size_t>&(<slot_t*>NULL).cpu_ns, SLOT_STRIDE, 8),
     "body": (SLOTS_OFFSET + SLOT_HEAD, SLOT_STRIDE, INLINE_MAX),
 }

@@ -2,8 +2,7 @@
 
 WHO WAITS, AND WHERE
   On an event loop, answers are drained by `poll`, called when `fileno()` is readable and, while traffic is hot, once
-  per turn of the loop. A caller that is alone and whose answer is microseconds away is answered without going back to
-  the loop at all (`call`).
+  per turn of the loop. A lone caller whose answer is microseconds away does not go back to the loop at all (`call`).
   A blocked thread drains for itself (`call_blocking`): it spins while that pays, then sleeps in epoll. With many such
   threads one drains for all; the others park, and the one that leaves calls the next.
 
@@ -339,7 +338,7 @@ cdef class Scheduler:
             self.refuse(lane)
         store32(&lane.queue.head_ptr.core_asleep, 0 if not self.draining and self.spins(lane) else 1)
         self.submit(lane, PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), extra, waiter, wants_tail, NULL)
-        while waiter.result is None and waiter.error is None:
+        while not waiter.told:
             if self.draining:
                 self.park(waiter)
                 continue
@@ -364,7 +363,7 @@ cdef class Scheduler:
             stop_ns = monotonic_ns() + min(<uint64_t>(lane.turnaround_ns * 2) + 20000, <uint64_t>SPIN_MOST_NS)
         while True:
             self.drain_all()
-            if waiter.result is not None or waiter.error is not None:
+            if waiter.told:
                 return 0
             if stop_ns and monotonic_ns() < stop_ns:
                 self.spinning += 1
@@ -385,7 +384,8 @@ cdef class Scheduler:
         lock = waiter.park()
         self.parked.append(waiter)
         try:
-            lock.acquire()
+            if not waiter.told:
+                lock.acquire()
         finally:
             self.parked.remove(waiter)
         return 0
@@ -394,7 +394,7 @@ cdef class Scheduler:
         """Let another parked thread drain."""
         cdef Waiter waiter
         for waiter in self.parked:
-            if waiter.result is None and waiter.error is None:
+            if not waiter.told:
                 waiter.nudge()
                 return 0
         return 0

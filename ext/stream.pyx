@@ -30,7 +30,7 @@ cdef class Stream(Connection):
 
     cdef int fd
     cdef uint32_t watched       # what the epoll set has
-    cdef bint reading, deaf, hanging
+    cdef bint reading, hanging
 
     def __init__(self, Exchange exchange not None, opened, *, bint trusted):
         super().__init__(exchange, trusted=trusted)
@@ -93,6 +93,8 @@ cdef class Stream(Connection):
         self.stuffed = False
         self.outbox.took(self.outbox.waiting())
         self.watch()
+        if self.streams is not None:
+            self.streams.look()
         if self.hanging:
             self.shut()
         return 0

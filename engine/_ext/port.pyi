@@ -3,6 +3,7 @@ from typing import Any, Final
 
 SOURCE: Final[str]
 TOO_LARGE: Final[bytes]
+STREAM_TOO_LARGE: Final[bytes]
 
 class LambdaContext:
     aws_request_id: str
@@ -23,6 +24,7 @@ class Port:
     handler: Callable[..., Any]
     unmarshal: Callable[[bytes], object]
     marshal: Callable[[object], bytes]
+    to_chunk: Callable[[object], bytes]
     fault: Callable[[BaseException, str], tuple[bytes, str]]
     flush: Callable[[], None]
     extras: Callable[[bytes], tuple[object, dict[str, str], str | None, str | None]]
@@ -42,4 +44,6 @@ class Port:
     def claim(self) -> bool: ...
     def serve(self) -> None: ...
     def begin(self) -> None: ...
+    def begin_stream(self, content_type: bytes) -> None: ...
+    def send(self, chunk: bytes) -> bool: ...
     def refuse(self, answer: bytes, error_type: str) -> None: ...

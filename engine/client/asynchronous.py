@@ -32,11 +32,14 @@ from .opening import BACK_OFF_S, CONNECT_TIMEOUT_S, ClientStatistics, Invocation
 from .records import AsynchronousRecords
 from .resources import AsynchronousResources
 from .schedules import AsynchronousSchedules
+from .streams import AsynchronousStreams
 
 T = TypeVar("T")
 
 
-class Client(AsynchronousSchedules, AsynchronousResources, AsynchronousLayers, AsynchronousRecords):
+class Client(
+    AsynchronousSchedules, AsynchronousResources, AsynchronousLayers, AsynchronousRecords, AsynchronousStreams
+):
     """An engine at the other end of a socket. Made by `connect`.
 
     Any number of calls may be under way at once on its one connection; answers come in any order. When the connection
@@ -434,10 +437,13 @@ class Client(AsynchronousSchedules, AsynchronousResources, AsynchronousLayers, A
             ) from ended
 
     async def _call(self, method: str, params: list[Any]) -> Any:
+        return await (await self._usable_link()).call(method, params)
+
+    async def _usable_link(self) -> Link:
         link = self._link
         if link is None or link.lost is not None or self._closed or self._pid != os.getpid():
             link = await self._new_link()
-        return await link.call(method, params)
+        return link
 
     async def _deploy(
         self, method: str, arguments: dict[str, Any], code: Code | None, layers: Sequence[Code] | None

@@ -34,11 +34,12 @@ from .records import BlockingRecords
 from .resources import BlockingResources
 from .schedules import BlockingSchedules
 from .shared import SharedLink
+from .streams import BlockingStreams
 
 T = TypeVar("T")
 
 
-class Client(BlockingSchedules, BlockingResources, BlockingLayers, BlockingRecords):
+class Client(BlockingSchedules, BlockingResources, BlockingLayers, BlockingRecords, BlockingStreams):
     """An engine at the other end of a socket. Made by `connect`.
 
     Any number of threads may call at once; their calls share one connection and answers come in any order. There is no

@@ -8,10 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any, cast
 
 from .. import errors
-from ..wire.messages import IDS, OUTSTANDING_MAX, REQUEST, check_size, new_packer, new_unpacker, read_answer
+from ..wire.messages import (
+    IDS,
+    NOTIFICATION,
+    NOTIFICATION_LENGTH,
+    OUTSTANDING_MAX,
+    REQUEST,
+    check_size,
+    new_packer,
+    new_unpacker,
+    notified_id,
+    read_answer,
+)
+from ..wire.streams import Inflow
 from ..wire.values import error_from_map
 
 WRITE_AT_BYTES = 65_536
@@ -25,6 +38,7 @@ class Link(asyncio.Protocol):
         self.calls = self.answers = self.passed_over = 0
         self.closed: asyncio.Future[None] = loop.create_future()
         self.waiting: dict[int, asyncio.Future[Any]] = {}
+        self.streams: dict[int, tuple[Inflow, Callable[[], object]]] = {}
         self._loop = loop
         self._name = name
         self._pack = new_packer().pack
@@ -37,6 +51,13 @@ class Link(asyncio.Protocol):
 
     async def call(self, method: str, params: list[Any]) -> Any:
         """Send a request and wait for its answer. Raises what the other end answers, or ConnectionLostError."""
+        number, answer = await self._ask(method, params)
+        try:
+            return await answer
+        finally:
+            self.forget(number)
+
+    async def _ask(self, method: str, params: list[Any]) -> tuple[int, asyncio.Future[Any]]:
         while self.lost is None and (self._paused or len(self.waiting) >= OUTSTANDING_MAX):
             await self._room()
         if self.lost is not None:
@@ -47,11 +68,34 @@ class Link(asyncio.Protocol):
         self._send(request)
         self.calls += 1
         self.waiting[number] = answer = self._loop.create_future()
-        try:
-            return await answer
-        finally:
-            if self.waiting.pop(number, None) is not None:
-                self._let_in()
+        return number, answer
+
+    def forget(self, number: int) -> None:
+        """Nobody waits for this answer any more; what comes of it is passed over."""
+        self.streams.pop(number, None)
+        if self.waiting.pop(number, None) is not None:
+            self._let_in()
+
+    async def open_stream(
+        self, params: list[Any], told: Callable[[], object]
+    ) -> tuple[int, asyncio.Future[Any], Inflow]:
+        """Ask for a stream: its id, the answer that will end it, and where it comes in, of which `told` is called."""
+        inflow = Inflow(self._name)
+        number, answer = await self._ask("invoke_stream", params)
+        self.streams[number] = inflow, told
+
+        def ended(answer: asyncio.Future[Any]) -> None:
+            if not answer.cancelled():
+                answer.exception()  # whoever has the stream may never ask
+            told()
+
+        answer.add_done_callback(ended)
+        return number, answer, inflow
+
+    def notify(self, method: str, params: list[Any]) -> None:
+        """Say something that has no answer. Nothing on a connection that is lost."""
+        if self.lost is None:
+            self._send(self._pack([NOTIFICATION, method, params]))
 
     def _new_id(self) -> int:
         number = (self._last_id + 1) % IDS
@@ -108,6 +152,9 @@ class Link(asyncio.Protocol):
             self.end(errors.ConnectionLostError(f"{self._name} sent what is not MessagePack: {error!r}"))
 
     def _take(self, message: Any) -> None:
+        if type(message) is list and len(message) == NOTIFICATION_LENGTH:
+            self._notified(message)
+            return
         number, error, result = read_answer(message)
         answer = self.waiting.pop(number, None)
         if answer is None or answer.done():
@@ -120,6 +167,16 @@ class Link(asyncio.Protocol):
             answer.set_exception(error_from_map(error))
         if self._held:
             self._let_in()
+
+    def _notified(self, message: Any) -> None:
+        stream = self.streams.get(notified_id(message))
+        if stream is None:
+            self.passed_over += 1
+            return
+        inflow, told = stream
+        inflow.notices.append(message)
+        inflow.came(message)
+        told()
 
     def pause_writing(self) -> None:
         self._paused = True

@@ -22,9 +22,23 @@ from collections import deque
 from typing import Any
 
 from .. import errors
-from ..wire.messages import IDS, MESSAGE_MAX_BYTES, REQUEST, check_size, new_packer, new_unpacker, read_answer
+from ..wire.messages import (
+    IDS,
+    MESSAGE_MAX_BYTES,
+    NOTIFICATION,
+    NOTIFICATION_LENGTH,
+    REQUEST,
+    check_size,
+    new_packer,
+    new_unpacker,
+    notified_id,
+    read_answer,
+)
+from ..wire.streams import Inflow
 from .channel import Channel, TlsChannel
 from .opening import CONNECT_TIMEOUT_S, Destination
+
+NEWS = (0, None, None)  # what a wait for a stream is answered with
 
 
 class Waiter:
@@ -41,17 +55,38 @@ class Waiter:
             self.asleep.release()
 
 
+class SharedStream:
+    """A stream under way: what came of it, its answer once it has ended, and the wait for either, if a thread waits."""
+
+    __slots__ = ("answer", "inflow", "number", "waiter")
+
+    def __init__(self, number: int, inflow: Inflow) -> None:
+        self.number = number
+        self.inflow = inflow
+        self.answer: tuple[int, Any, Any] | None = None
+        self.waiter: Waiter | None = None
+
+    def wake(self) -> None:
+        waiter = self.waiter
+        if waiter is not None:
+            waiter.answer = NEWS
+            waiter.wake()
+
+
 class SharedLink:
     """`lost` is why it can no longer be used."""
 
     def __init__(self, to: Destination) -> None:
         self.lost: errors.EngineError | None = None
         self.waiting: dict[int, Waiter] = {}
+        self.streams: dict[int, SharedStream] = {}
+        self.dropped: deque[int] = deque()  # streams that nobody has any more and the other end has not heard of
         self.calls = self.answers = self.passed_over = 0
         self._name = str(to.address)
         self._unpacker = new_unpacker()
         self._pack = new_packer().pack
         self._arrived: deque[Any] = deque()
+        self._pops = iter(self._arrived.popleft, None)
         self._ids = itertools.count(1)
         self._mutex = threading.Lock()
         self._sending = threading.Lock()
@@ -74,13 +109,7 @@ class SharedLink:
         number = self._new_id()
         self.waiting[number] = waiter
         try:
-            with self._sending:
-                if self.lost is None:
-                    request = self._pack([REQUEST, number, method, params])
-                    if len(request) > MESSAGE_MAX_BYTES:
-                        check_size(method, len(request))
-                    self._send(request, waiter, deadline)
-                    self.calls += 1
+            self._request(number, method, params, waiter, deadline)
             while waiter.answer is None:
                 if self.lost is not None:
                     raise type(self.lost)(str(self.lost))
@@ -93,9 +122,57 @@ class SharedLink:
                 raise
         return waiter.answer
 
+    def open_stream(self, params: list[Any], deadline: float | None) -> SharedStream:
+        """Ask for a stream."""
+        number, waiter = self._new_id(), Waiter()
+        stream = self.streams[number] = SharedStream(number, Inflow(self._name))
+        try:
+            self._request(number, "invoke_stream", params, waiter, deadline)
+        except BaseException:
+            self.streams.pop(number, None)
+            raise
+        finally:
+            self._leave(~number, waiter)
+        return stream
+
+    def wait_for(self, stream: SharedStream, deadline: float | None) -> None:
+        """Until something came of a stream. Raises as `call` does."""
+        waiter = Waiter()
+        with self._mutex:
+            stream.waiter = self.waiting[~stream.number] = waiter
+        try:
+            while waiter.answer is None and not stream.inflow.notices and stream.answer is None:
+                if self.lost is not None:
+                    raise type(self.lost)(str(self.lost))
+                self._wait(waiter, deadline)
+        finally:
+            stream.waiter = None
+            self._leave(~stream.number, waiter)
+
+    def notify(self, method: str, number: int, *more: int) -> None:
+        """Say something of a stream. Nothing on a connection that is lost."""
+        waiter = Waiter()
+        try:
+            with self._sending:
+                if self.lost is None:
+                    self._send(self._pack([NOTIFICATION, method, [number, *more]]), waiter, None)
+        finally:
+            self._leave(~number, waiter)
+
+    def _request(self, number: int, method: str, params: list[Any], waiter: Waiter, deadline: float | None) -> None:
+        with self._sending:
+            if self.lost is None:
+                request = self._pack([REQUEST, number, method, params])
+                if len(request) > MESSAGE_MAX_BYTES:
+                    check_size(method, len(request))
+                while self.dropped:
+                    request = self._pack([NOTIFICATION, "discard", [self.dropped.popleft()]]) + request
+                self._send(request, waiter, deadline)
+                self.calls += 1
+
     def _new_id(self) -> int:
         number = next(self._ids) % IDS
-        while number in self.waiting:
+        while number in self.waiting or number in self.streams:
             number = next(self._ids) % IDS
         return number
 
@@ -192,9 +269,16 @@ class SharedLink:
         with self._mutex:
             arrived = self._arrived
             while arrived:
+                if type(arrived[0]) is list and len(arrived[0]) == NOTIFICATION_LENGTH:
+                    self._hand_notice(arrived[0])
+                    continue
                 answer = read_answer(arrived[0])
                 waiter = self.waiting.get(answer[0])
-                if waiter is None:
+                if waiter is None and answer[0] in self.streams:
+                    self.streams[answer[0]].answer = answer
+                    self.streams[answer[0]].wake()
+                    self.answers += 1
+                elif waiter is None:
                     self.passed_over += 1
                 else:
                     waiter.answer = answer
@@ -202,6 +286,17 @@ class SharedLink:
                         waiter.wake()
                     self.answers += 1
                 arrived.popleft()
+
+    def _hand_notice(self, message: list[Any]) -> None:
+        """Of a stream: moved in one step, so that an exception loses nothing of it and repeats nothing."""
+        stream = self.streams.get(notified_id(message))
+        if stream is None:
+            self.passed_over += 1
+            self._arrived.popleft()
+            return
+        stream.inflow.notices.extend(itertools.islice(self._pops, 1))
+        stream.wake()
+        stream.inflow.came(message)
 
     def _leave(self, number: int, waiter: Waiter) -> None:
         """The call ends, however it does; a leader's place goes to one that sleeps."""

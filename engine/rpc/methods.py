@@ -16,6 +16,7 @@ from ..app import Engine
 from ..errors import InvalidParameterValueException, ProtocolError
 from ..store.layers import is_layer_arn
 from ..wire.values import as_map
+from .streams import Streams
 from .uploads import Uploads
 
 # Methods by what their answer is called: a list is wrapped, a map is the answer itself.
@@ -74,7 +75,7 @@ METHODS: Final[Mapping[str, str | None]] = {
     "delete_logs": None,
 }
 UPLOAD: Final = "upload_id"
-OTHERS: Final = ("authenticate", "doctor", "invoke", "logs", "ping", "upload")
+OTHERS: Final = ("authenticate", "discard", "doctor", "invoke", "invoke_stream", "logs", "more", "ping", "upload")
 NAMES_SHOWN: Final = ", ".join(sorted({*METHODS, *OTHERS}))
 
 
@@ -109,6 +110,28 @@ async def call(engine: Engine, uploads: Uploads, name: str, given: list[Any]) ->
     value = as_map(await _invoked(engine, name, _with_payload(_with_code(arguments, uploads))))
     wrapped = METHODS[name]
     return value if wrapped is None else {wrapped: value if value != {} or wrapped != "reserved" else None}
+
+
+def invocation(given: list[Any]) -> tuple[str, bytes | None, dict[str, Any]]:
+    """The parameters of `invoke_stream`: function, event, options."""
+    function, payload, options = [*given, *[None] * 3][:3]
+    if isinstance(payload, str):
+        payload = payload.encode()
+    if len(given) not in (1, 2, 3) or not isinstance(function, str) or not isinstance(payload, bytes | None):
+        raise InvalidParameterValueException(
+            "invoke_stream takes [function, payload, options?]: a str, a bin or str of JSON, and a map"
+        )
+    return function, payload, {} if options is None else options
+
+
+def of_stream(streams: Streams, name: str, given: list[Any]) -> None:
+    """What a client says of a stream of its own: `more [id, bytes]`, `discard [id]`."""
+    if len(given) != (2 if name == "more" else 1) or not all(type(each) is int and each >= 0 for each in given):
+        raise InvalidParameterValueException("more takes [id, bytes], discard takes [id]")
+    if name == "more":
+        streams.grant(*given)
+    else:
+        streams.discard(*given)
 
 
 async def _logs(engine: Engine, arguments: dict[str, Any]) -> dict[str, Any]:

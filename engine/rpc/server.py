@@ -14,7 +14,8 @@ import os
 import socket
 import ssl
 import stat
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import msgpack
@@ -22,13 +23,15 @@ import msgpack
 from .. import errors
 from .._ext.connection import WRITE_BUFFER_MAX, Connection
 from .._ext.exchange import Exchange
+from .._ext.flow import Flow
 from .._ext.stream import Stream
 from ..app import Engine
 from ..wire.address import PATH_MAX_BYTES
-from ..wire.payload import encode_extra, too_large
+from ..wire.payload import encode_extra, event_bytes, too_large
 from ..wire.peer import peer_of
 from ..wire.values import error_as_map
 from . import methods
+from .streams import Streams
 from .uploads import Uploads
 
 CONNECTIONS_MAX: Final = 10_000  # open at once; one more is closed at once
@@ -39,6 +42,7 @@ GOODBYE_S: Final = 1.0  # for answers on their way when the time for draining is
 BACKLOG: Final = 4_096
 OPTIONS: Final = frozenset({"qualifier", "invocation_type", "client_context", "log_tail", "trace_header"})
 OPTIONS_REMEMBERED: Final = 256  # most callers say the same with each call
+STREAMING: Final = frozenset({"invoke_stream", "more", "discard"})
 INVOCATION_TYPES: Final = ("RequestResponse", "Event", "DryRun")
 
 log = logging.getLogger("engine.rpc")
@@ -76,7 +80,7 @@ class Server:
     def __init__(self, engine: Engine, *, token: str | None = None) -> None:
         self._engine = engine
         self._token = token
-        door = engine.doorway()
+        door = self._door = engine.doorway()
         self.exchange = Exchange(
             door.scheduler,
             lane_of=door.lane_of,
@@ -210,6 +214,9 @@ class Server:
         if method == "authenticate":
             self._authenticate(client, number, packed)
             return
+        if client.trusted and method in STREAMING:
+            self._stream(client, number, method, packed)
+            return
         task = asyncio.get_running_loop().create_task(self._carry_out(client, number, method, packed))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -229,6 +236,37 @@ class Server:
         client.respond(answer)
         if not client.trusted:
             client.close()
+
+    def _stream(self, client: Connection, number: int | None, method: str, packed: bytes) -> None:
+        """A new stream, or what the client says of one that is open: here and now, in the order in which it comes."""
+        try:
+            given = methods.parameters(packed)
+            streams = client.streams or Streams(client)
+            if method == "invoke_stream":
+                if number is None:
+                    raise errors.InvalidParameterValueException("invoke_stream is a request: what it gives has its id")
+                streams.open(number, self._streamed(given))
+                return
+            methods.of_stream(streams, method, given)
+            answer = None if number is None else msgpack.packb([1, number, None, {}])
+        except Exception as error:
+            if not isinstance(error, errors.EngineError):
+                log.exception("%s failed", method)
+            answer = None if number is None else _error_answer(number, error)
+        client.respond(answer)
+
+    def _streamed(self, given: list[Any]) -> Callable[[Flow], None]:
+        """What begins the invocation that these parameters ask for. Raises as `invoke` does."""
+        function, payload, options = methods.invocation(given)
+        qualifier, kind, extra, wants_tail, trace = _options(msgpack.packb(options))
+        if kind != "RequestResponse":
+            raise errors.InvalidParameterValueException(
+                f"invocation_type={kind!r}: an answer is streamed as it is given"
+            )
+        lane = self._door.lane_of(function, qualifier)
+        if trace is not None:
+            extra = self._door.traced(lane, extra, trace, kind)
+        return partial(self._door.stream, lane, event_bytes(payload), extra, wants_tail)
 
     def _authenticate(self, client: Connection, number: int | None, packed: bytes) -> None:
         try:

@@ -13,6 +13,8 @@ from .payload import event_bytes
 
 REQUEST: Final = 0
 RESPONSE: Final = 1
+NOTIFICATION: Final = 2
+NOTIFICATION_LENGTH: Final = 3
 MESSAGE_MAX_BYTES: Final = 8 * 1024 * 1024
 UPLOAD_PART_BYTES: Final = 4 * 1024 * 1024
 # A bundle up to this size goes in its message: the code and Lambda's five layers together stay below a message's bound.
@@ -60,6 +62,30 @@ def invoke_params(
         options = given({"qualifier": qualifier, "client_context": client_context, "trace_header": trace_header})
         params.append({**options, "invocation_type": invocation_type, "log_tail": log_tail})
     return params
+
+
+def stream_params(
+    name: str,
+    payload: object,
+    qualifier: str | None,
+    client_context: Mapping[str, object] | str | None,
+    log_tail: bool,
+    trace_header: str | None,
+) -> list[Any]:
+    """The parameters of `invoke_stream`."""
+    return invoke_params(name, payload, qualifier, "RequestResponse", client_context, log_tail, trace_header)
+
+
+def notified_id(message: list[Any]) -> int:
+    """Which stream a notification `[2, "stream" | "chunk", [id, value]]` is of; -1 for one that clients pass over.
+
+    Raises ConnectionLostError for three values that are none.
+    """
+    kind, method, params = message
+    if kind != NOTIFICATION or type(params) is not list:
+        raise ConnectionLostError(f"the other end does not speak MessagePack-RPC; it said {str(message)[:200]!r}")
+    known = method in ("stream", "chunk") and len(params) == 2 and type(params[0]) is int
+    return params[0] if known else -1
 
 
 def own_trace() -> Callable[[], str | None]:

@@ -43,6 +43,7 @@ class Worker:
         self.place = port.Port()
         self.place.flush = output.install()
         self.place.extras = _extras
+        self.place.to_chunk = marshal.chunk
         self.place.make_identity = context.cognito_identity
         self.place.variables = os.environ._data  # type: ignore[attr-defined]  # set without putenv, per invocation
         self.logs = logging_setup.configure(self.place.request_id)

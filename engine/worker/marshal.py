@@ -40,6 +40,21 @@ def codec(ensure_ascii: bool) -> tuple[Unmarshal, Marshal]:
     return _unmarshaller(), _marshaller(ensure_ascii)
 
 
+def chunk(value: object) -> bytes:
+    """What a handler yields, as it is sent: bytes as they are, text as UTF-8. Raises Fault `Runtime.MarshalError`."""
+    if isinstance(value, bytes):
+        return bytes(value)
+    try:
+        if isinstance(value, str):
+            return value.encode()
+        if isinstance(value, bytearray | memoryview):
+            return bytes(value)
+    except Exception as error:
+        raise Fault("Runtime.MarshalError", f"Unable to marshal response: {text_of(error)}") from error
+    kind = value.__class__.__name__
+    raise Fault("Runtime.MarshalError", f"Unable to marshal response: a chunk is bytes or str, not {kind}")
+
+
 def _unmarshaller() -> Unmarshal:
     decoder = simplejson.JSONDecoder()
     scan, decode = decoder.scan_once, decoder.decode

@@ -22,7 +22,7 @@ from engine import InvokeResult, errors
 from engine.client import asynchronous, blocking
 
 SEVERAL = 64
-OPENING = {"open", "close", "listening_on", "export_ledger", "blocking_invoke", "doorway", "drain"}
+OPENING = {"open", "close", "listening_on", "export_ledger", "blocking_invoke", "blocking_stream", "doorway", "drain"}
 
 
 @pytest.fixture

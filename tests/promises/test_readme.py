@@ -100,6 +100,11 @@ def test_the_client_without_this_package_runs(tmp_path: Path, address: str) -> N
     assert said.startswith('1 1 None b\'{"greeting": "Hello, Ada!"')
 
 
+def test_a_stream_is_read_without_this_package(tmp_path: Path, address: str) -> None:
+    said = run_python(blocks("python", PROTOCOL)[1], tmp_path, ENGINE_SOCKET=address.removeprefix("unix:"))
+    assert said.startswith('b\'{"greeting": "Hello, Ada!"')
+
+
 def test_the_load_example_runs(tmp_path: Path) -> None:
     command = blocks("sh", LOAD)[0].replace("tests/functions", str(ROOT / "tests/functions"))
     done = run(["sh", "-c", SHELL + command], tmp_path)
@@ -135,7 +140,13 @@ def test_the_bounds_in_the_table_are_those_in_the_code() -> None:
     from engine import config
     from engine._ext import linux
 
-    for number in (config.EVENT_MAX_BYTES, config.ANSWER_MAX_BYTES, linux.SLOT_COUNT, config.LEDGER_RECORDS):
+    for number in (
+        config.EVENT_MAX_BYTES,
+        config.ANSWER_MAX_BYTES,
+        config.STREAM_MAX_BYTES,
+        linux.SLOT_COUNT,
+        config.LEDGER_RECORDS,
+    ):
         assert f"{number:,}" in README
     assert f"| environments of a version | {config.ENVIRONMENTS_MAX:,}" in README
 
@@ -144,7 +155,8 @@ def test_the_sockets_bounds_are_those_in_the_code() -> None:
     from engine._ext import connection
     from engine.client import opening
     from engine.rpc import server, service, uploads
-    from engine.wire import messages
+    from engine.rpc import streams as served
+    from engine.wire import messages, streams
 
     mib = 1 << 20
     (said_too_long,) = (why for why in connection.VIOLATIONS.values() if "token" in why)
@@ -155,6 +167,9 @@ def test_the_sockets_bounds_are_those_in_the_code() -> None:
         f"| answers that a client has not taken | {connection.WRITE_BUFFER_MAX // mib} MiB ",
         f"| … and what is still answered meanwhile | {connection.UNREAD_MAX // mib} MiB ",
         f"| connections | {server.CONNECTIONS_MAX:,} ",
+        f"| streams of a connection at a time | {served.STREAMS_MAX} ",
+        f"{streams.WINDOW_BYTES:,} bytes may be sent from the start",
+        f"the next bytes, {served.PIECE_BYTES:,} at most",
         f"| uploads of a connection | {uploads.UPLOADS_MAX} ",
         f"| an upload | {uploads.ARCHIVE_MAX_BYTES:,} bytes ",
         f"the token | {server.AUTHENTICATION_S:g} s each ",

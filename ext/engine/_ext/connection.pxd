@@ -9,6 +9,7 @@ from engine._ext.wire cimport wire_message_t, wire_scan_t
 cdef enum:
     STUFFED = 1048576           # bytes of answers that a client has not taken: above, nothing more is read from it
     UNREAD_MOST = 268435456     # above, the connection is ended
+    ROOMY = 262144              # bytes of answers: below, streams go on
 
 
 cdef class Connection(Party):
@@ -16,10 +17,13 @@ cdef class Connection(Party):
     cdef Outbox outbox
     cdef readonly object transport
     cdef public object peer             # what the server keeps for it
+    cdef public object streams          # its streams while there are any, which are told when `go_on` is
     cdef public bint trusted
     cdef readonly bint closing
     cdef readonly int in_flight
-    cdef bint taking, paused, stuffed, ended, draining
+    cdef bint taking, paused, stuffed, draining
+    cdef readonly bint ended            # the client has said all it had to say
+    cdef readonly bint deaf             # it takes no more answers
     cdef wire_scan_t scan
     cdef uint8_t* held_ptr
     cdef size_t held, held_room

@@ -6,6 +6,7 @@ from engine._ext.result cimport InvokeResult
 cdef class Waiter:
     cdef readonly InvokeResult result
     cdef readonly object error
+    cdef readonly bint told     # what it waits for is there
     cdef object lock            # made only when the thread parks
     cdef public object forward  # a future that takes the answer instead
     cdef int bell_fd            # to be rung with the answer while the thread sleeps in epoll, else -1; no function's

@@ -18,6 +18,7 @@ cdef struct entry_t:
     bint outstanding            # somebody waits for the answer
     bint held                   # answered by the core while its owner still lives: not to be used again yet
     bint wants_tail
+    bint flows                  # the answer is streamed: its waiter is a Flow
     uint64_t done_seen_ns       # 0 until a sweep saw an answer that was not announced
 
 
@@ -46,6 +47,7 @@ cdef class Lane:
     cdef readonly Mapping mapping
     cdef public list old_mappings       # of regions let go, while a thread may still look at one
     cdef queue_t queue
+    cdef bint flows                     # some answer was streamed: environments may ring in the middle of one
     cdef entry_t entries[SLOTS]
     cdef list waiters
     cdef uint16_t free_slots[SLOTS]

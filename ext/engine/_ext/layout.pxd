@@ -9,7 +9,7 @@ cdef extern from *:
     #include <stddef.h>
 
     #define REGION_MAGIC 0x31474552474e45ULL /* "ENGREG1" */
-    #define REGION_ABI 2
+    #define REGION_ABI 3
 
     enum {
         SLOTS = 1024,          /* invocations of one version in the region at once; more wait at the door */
@@ -21,14 +21,16 @@ cdef extern from *:
         SLOT_HEAD = 128,
         INLINE_MAX = SLOT_STRIDE - SLOT_HEAD,
         TYPE_MAX = 256,        /* longest error type an environment may hand over */
-        SPAN = 8 << 20         /* spill space of one slot: a payload over INLINE_MAX lives there, by file offset */
+        SPAN = 8 << 20,        /* spill space of one slot: a payload over INLINE_MAX lives there, by file offset */
+        FLOW_RING = 1 << 18,   /* bytes that a stream's function may be ahead of its reader: see flow_ring.pxd */
+        FLOW_MAX = 200 << 20   /* bytes of one stream */
     };
 
     /* Phases of a slot's word; the word is  phase:8 | owner:16 | generation:40. */
     enum { FREE = 0, READY = 1, CLAIMED = 2, DONE = 3 };
 
     /* in_flags / out_flags */
-    enum { IN_SPILLED = 1 };
+    enum { IN_SPILLED = 1, IN_STREAMED = 2 };
     enum { OUT_SPILLED = 1, OUT_ERROR = 2 };
 
     /* init_state of an environment record */
@@ -60,7 +62,8 @@ cdef extern from *:
         uint64_t init_start_ns, init_end_ns, init_log_end;
         uint32_t init_state, init_type_len;
         uint64_t restored_ns; /* when a snapshot's memory was in place; 0 of an init */
-        uint8_t _pad1[16];
+        uint32_t flow_slot;   /* 1 + the slot whose answer it streams, or 0 */
+        uint8_t _pad1[12];
         char init_type[TYPE_MAX];
     } env_t;
 
@@ -69,11 +72,13 @@ cdef extern from *:
         uint8_t request_id[16];
         uint32_t in_len, in_extra_len, in_flags, _pad0;
         uint64_t published_ns;
-        uint8_t _pad1[16];
+        uint64_t flow_taken; /* bytes of the stream that the core has taken */
+        uint32_t flow_dropped, _pad1; /* nobody reads it any more */
         /* written by the owner */
         uint32_t out_len, out_type_len, out_flags, memory_kb;
         uint64_t claimed_ns, done_ns, log_end, cpu_ns;
-        uint8_t _pad2[16];
+        uint64_t flow_given;         /* bytes of the stream that were ever written */
+        uint32_t flow_wanted, _pad2; /* the room that its owner sleeps for, or 0 */
         uint8_t body[INLINE_MAX];
     } slot_t;
 
@@ -84,6 +89,7 @@ cdef extern from *:
     #define MAP_BYTES (SLOTS_OFFSET + (size_t)SLOTS * SLOT_STRIDE)
     #define SPILL_OFFSET ((uint64_t)SPAN)
     #define REGION_BYTES (SPILL_OFFSET + (uint64_t)SLOTS * SPAN)
+    #define FLOW_OFFSET ((uint64_t)SPAN - FLOW_RING) /* of a stream's ring in its slot's spill space */
 
     _Static_assert(offsetof(region_t, ready_tail) == 64, "the core's line");
     _Static_assert(offsetof(region_t, ready_head) == 128, "the consumers' line");
@@ -93,6 +99,7 @@ cdef extern from *:
     _Static_assert(offsetof(slot_t, body) == SLOT_HEAD, "slot head is two lines");
     _Static_assert(SLOTS_OFFSET % 4096 == 0, "slots are page aligned");
     _Static_assert(MAP_BYTES <= SPILL_OFFSET, "the mapped part ends before the spill space");
+    _Static_assert(FLOW_OFFSET >= 7 << 20, "an event or answer of 6 MiB, with what is beside it, ends before the ring");
     _Static_assert((READY_CAP & (READY_CAP - 1)) == 0 && (SLOTS & (SLOTS - 1)) == 0, "powers of two");
 
     static inline uint64_t load64(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
@@ -135,18 +142,21 @@ cdef extern from *:
         INLINE_MAX
         TYPE_MAX
         SPAN
+        FLOW_RING
+        FLOW_MAX
         FREE
         READY
         CLAIMED
         DONE
         IN_SPILLED
+        IN_STREAMED
         OUT_SPILLED
         OUT_ERROR
         INIT_RUNNING
         INIT_OK
         INIT_FAILED
     const size_t READY_OFFSET, ENVS_OFFSET, RINGS_OFFSET, SLOTS_OFFSET, MAP_BYTES
-    const uint64_t SPILL_OFFSET, REGION_BYTES
+    const uint64_t SPILL_OFFSET, REGION_BYTES, FLOW_OFFSET
 
     ctypedef struct region_t:
         uint64_t magic
@@ -164,15 +174,18 @@ cdef extern from *:
         uint64_t init_start_ns, init_end_ns, init_log_end
         uint32_t init_state, init_type_len
         uint64_t restored_ns
+        uint32_t flow_slot
         char init_type[TYPE_MAX]
 
     ctypedef struct slot_t:
         uint64_t word
         uint8_t request_id[16]
         uint32_t in_len, in_extra_len, in_flags
-        uint64_t published_ns
+        uint64_t published_ns, flow_taken
+        uint32_t flow_dropped
         uint32_t out_len, out_type_len, out_flags, memory_kb
-        uint64_t claimed_ns, done_ns, log_end, cpu_ns
+        uint64_t claimed_ns, done_ns, log_end, cpu_ns, flow_given
+        uint32_t flow_wanted
         uint8_t body[INLINE_MAX]
 
     uint64_t load64(const uint64_t*) noexcept nogil
