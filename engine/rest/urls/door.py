@@ -32,6 +32,7 @@ from .answer import (
 from .event import Caller, UrlRequest, event_of, new_trace_id
 from .exchange import Exchange
 from .lookup import FunctionUrl, UrlLookup
+from .streaming import stream_answer
 
 SIGN: Final = b".lambda-url."
 TRACE_MAX: Final = 2_048
@@ -80,12 +81,12 @@ class UrlDoor:
         if (request.header("upgrade") or "").lower() == "websocket":
             await exchange.answer(told(400, "Function URLs do not serve WebSocket", "BadRequestException"))
             return
-        if url.invoke_mode == "RESPONSE_STREAM":
-            await exchange.answer(told(501, "RESPONSE_STREAM is not served", "NotImplementedException"))
-            return
         body = await read_body(receive, config.EVENT_MAX_BYTES, "InvokeFunction")
         payload = await self._payload(replace(request, body=body), host, exchange, caller)
-        await self._buffer(url, payload, exchange)
+        if url.invoke_mode == "RESPONSE_STREAM":
+            await stream_answer(self._client, url, payload, receive, exchange)
+        else:
+            await self._buffer(url, payload, exchange)
 
     async def _payload(self, request: UrlRequest, host: UrlHost, exchange: Exchange, caller: Caller | None) -> bytes:
         """The event, as JSON."""
