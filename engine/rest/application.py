@@ -10,7 +10,6 @@ import ipaddress
 import logging
 import uuid
 from typing import Any, Final
-from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,7 +21,7 @@ from .. import __version__
 from ..client.asynchronous import Client
 from ..errors import AccessDeniedException, EngineError
 from . import invocations, prometheus, services
-from .asgi import ClientLeft, Receive, Scope, Send, read_body, respond
+from .asgi import ClientLeft, Receive, Scope, Send, read_body, read_query, respond
 from .call import Call, Place
 from .downloads import asked_code, send_code
 from .handlers import HANDLERS, REFUSED
@@ -34,7 +33,6 @@ from .urls.door import UrlDoor, url_host
 BODY_MAX_BYTES: Final = 70_167_211  # what Lambda takes for a zip of 50 MB in base64
 PARSED_ON_LOOP_BYTES: Final = 65_536
 HOSTS_REMEMBERED: Final = 1_024
-INVOKE_ASYNC: Final = "InvokeAsync"
 
 log = logging.getLogger("engine.rest")
 
@@ -67,7 +65,7 @@ class Application:
                 return
             self._check_origin(scope["headers"])
             if scope["method"] == "POST" and (function := invocations.function_of(path)) is not None:
-                operation = "Invoke"
+                operation = invocations.INVOKE
                 await invocations.invoke(self._client, function, scope, receive, send)
             elif (sha256 := asked_code(scope)) is not None:
                 await send_code(self._client, sha256, scope, send)
@@ -86,13 +84,13 @@ class Application:
 
     async def _rest(self, scope: Scope, receive: Receive, send: Send) -> str | None:
         path = scope["raw_path"].decode("latin-1")
-        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=1_000)
+        query = read_query(scope["query_string"])
         found = self._router.find(scope["method"], path, query)
         if found is None:
             await _send(send, _unknown(scope["method"], path, self._router.methods(path)))
             return None
         operation = found.operation
-        if operation == INVOKE_ASYNC:
+        if operation == invocations.INVOKE_ASYNC:
             await invocations.invoke_async(self._client, found.labels["FunctionName"], receive, send)
             return operation
         handler = HANDLERS.get(operation)

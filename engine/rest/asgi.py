@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qs
 
-from ..errors import RequestTooLargeException
+from ..errors import InvalidParameterValueException, RequestTooLargeException
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers: TypeAlias = "Iterable[tuple[bytes, bytes]]"
 
+QUERY_FIELDS_MAX: Final = 1_000
 JSON: Final = (b"content-type", b"application/json")
 
 
@@ -37,6 +39,14 @@ async def read_body(receive: Receive, most: int, what: str) -> bytes:
     if size > most:
         raise RequestTooLargeException(f"Request must be smaller than {most} bytes for the {what} operation")
     return b"".join(parts)
+
+
+def read_query(query: bytes) -> dict[str, list[str]]:
+    """Values of a query string by name. Raises InvalidParameterValueException for more than QUERY_FIELDS_MAX."""
+    try:
+        return parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX)
+    except ValueError as error:
+        raise InvalidParameterValueException(f"The query string has over {QUERY_FIELDS_MAX} parameters") from error
 
 
 async def respond(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from typing import Final, NamedTuple
-from urllib.parse import parse_qs, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 import orjson
 
@@ -17,8 +17,10 @@ from .._ext.result import InvokeResult
 from ..client.asynchronous import Client
 from ..errors import InvalidParameterValueException, InvalidRequestContentException
 from ..validation import choice_problem, refuse
-from .asgi import JSON, Receive, Scope, Send, read_body, respond
+from .asgi import JSON, Receive, Scope, Send, read_body, read_query, respond
 
+INVOKE, INVOKE_ASYNC = "Invoke", "InvokeAsync"
+OPERATIONS: Final = (INVOKE, INVOKE_ASYNC)  # of the model that are served here, and have no handler
 START: Final = b"/2015-03-31/functions/"
 END: Final = b"/invocations"
 INVOCATION_TYPES: Final = ("Event", "RequestResponse", "DryRun")
@@ -58,8 +60,8 @@ async def invoke_async(client: Client, function: str, receive: Receive, send: Se
     """The deprecated InvokeAsync: an event, accepted with 202."""
     body = await read_body(receive, config.ASYNC_EVENT_MAX_BYTES, "InvokeAsync")
     check_json(body)
-    await client.invoke(function, body, invocation_type="Event")
-    await respond(send, 202, b"", [])
+    accepted = await client.invoke(function, body, invocation_type="Event")
+    await respond(send, 202, b"", [(b"x-amzn-requestid", accepted.request_id.encode())])
 
 
 class Asked(NamedTuple):
@@ -131,7 +133,7 @@ def log_result(log_tail: str) -> bytes:
 
 def qualifier_of(query: bytes) -> str | None:
     """The Qualifier of a query string."""
-    values = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=100).get("Qualifier")
+    values = read_query(query).get("Qualifier")
     return values[0] if values else None
 
 

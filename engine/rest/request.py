@@ -6,7 +6,6 @@ Parsing undoes what botocore's serializer does. Messages of refusals are those t
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -53,10 +52,7 @@ class ParameterReader:
         """The JSON object that members without a place of their own are in."""
         if self._payload is not None or not body or all(map(_has_place, self._shape.members.values())):
             return {}
-        try:
-            document = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise InvalidRequestContentException(f"Could not parse request body into json: {error}") from error
+        document = _json(body)
         if not isinstance(document, dict):
             raise InvalidRequestContentException("Could not parse request body into json: it is no object")
         return document
@@ -72,7 +68,7 @@ class ParameterReader:
         body: bytes,
     ) -> Any:
         if name == self._payload:
-            return body if member.type_name == "blob" else _read(member, orjson.loads(body or b"{}"), name)
+            return body if member.type_name == "blob" else _read(member, _json(body or b"{}"), name)
         said = member.serialization.get("name", name)
         place = member.serialization.get("location")
         if place == "uri":
@@ -96,6 +92,13 @@ def validation_errors(shape: Any, given: Mapping[str, Any]) -> str | None:
     return f"{told} detected: {'; '.join(problems)}"
 
 
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequestContentException(f"Could not parse request body into json: {error}") from error
+
+
 def _has_place(member: Any) -> bool:
     return "location" in member.serialization
 
@@ -110,7 +113,7 @@ def _from_text(shape: Any, text: str | None, name: str) -> Any:
             return TRUE[text.lower()]
         if shape.type_name == "timestamp":
             return _time(text)
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, OverflowError, OSError) as error:
         raise InvalidParameterValueException(f"{name}={_shown(text)!r} is no {shape.type_name}") from error
     return text
 
@@ -154,7 +157,7 @@ def _read_scalar(shape: Any, value: Any, name: str) -> Any:
     if kind == "blob":
         try:
             return base64.b64decode(_expect(value, str, shape, name), validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise _unreadable(shape, name, value) from error
     return _expect(value, str, shape, name)
 
