@@ -4,6 +4,9 @@ from typing import Any, Final
 SOURCE: Final[str]
 TOO_LARGE: Final[bytes]
 STREAM_TOO_LARGE: Final[bytes]
+BYTES: Final[bytes]
+HTTP_RESPONSE: Final[bytes]
+PRELUDE_END: Final[bytes]
 
 class LambdaContext:
     aws_request_id: str

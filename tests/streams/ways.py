@@ -58,20 +58,20 @@ class Way:
             self.delete_function(self.deployed.pop())
 
 
-def remote(kind: str, address: str, held: ExitStack) -> Way:
+def remote(kind: str, address: str, held: ExitStack, **options: Any) -> Way:
     """A way to a service."""
     if kind == "blocking":
-        return Way(held.enter_context(engine.sync.connect(address)), None)
+        return Way(held.enter_context(engine.sync.connect(address, **options)), None)
     loop = LOOPS[kind]()
     thread = threading.Thread(target=loop.run_forever)
     held.callback(loop.close)
     thread.start()
     held.callback(thread.join)
     held.callback(loop.call_soon_threadsafe, loop.stop)
-    client = runner(loop)(_connected(address))
+    client = runner(loop)(_connected(address, options))
     held.callback(lambda: runner(loop)(client.close()))
     return Way(client, loop)
 
 
-async def _connected(address: str) -> Any:
-    return await engine.connect(address)
+async def _connected(address: str, options: dict[str, Any]) -> Any:
+    return await engine.connect(address, **options)
