@@ -31,10 +31,11 @@ class ResourcePlane(ABC):
         """Keep a document under `kind` and `key`, in the place of the one that is there, durable as functions are.
 
         kind: letters, digits, `_` and `-`. document: a mapping that JSON can say, of at most 65,536 bytes; 100,000 are
-        kept in all. function: the bare name of one with which it is to go; None is no owner, also where there was one.
-        revision_id: only in the place of this one. create: only where there is none. Raises ResourceNotFoundException
-        for a function or a resource that is not there, PreconditionFailedException, ResourceConflictException,
-        ValidationException, InvalidParameterValueException, RequestTooLargeException.
+        kept in all. function: a bare name, or `name:qualifier` of a version or an alias, with which it is to go; None
+        is no owner, also where there was one. revision_id: only in the place of this one. create: only where there is
+        none. Raises ResourceNotFoundException for a function or a resource that is not there,
+        PreconditionFailedException, ResourceConflictException, ValidationException, InvalidParameterValueException,
+        RequestTooLargeException.
         """
         put = partial(self._opened().catalog.put_resource, function=function, revision_id=revision_id, create=create)
         return await asyncio.to_thread(put, kind, key, document)
@@ -44,7 +45,7 @@ class ResourcePlane(ABC):
         return self._opened().catalog.get_resource(kind, key)
 
     async def list_resources(self, kind: str, *, function: str | None = None) -> list[Resource]:
-        """All of a kind by key; only a function's if one is named."""
+        """All of a kind by key; if a function is named, only what is its own, or its versions' and aliases'."""
         return list(self._opened().catalog.list_resources(kind, function=function))
 
     async def delete_resource(self, kind: str, key: str, *, revision_id: str | None = None) -> None:

@@ -52,7 +52,7 @@ from . import event_invoke, kept, provisioning
 from .event_invoke import EventInvokeSettings
 from .layers import LayerShelf, check_unzipped
 from .persistence import Edit, Persistence
-from .resources import ResourceShelf, without_function
+from .resources import ResourceShelf, owners_gone, without_owners
 from .routing import check_alias, checked_routing
 from .snapshot import LATEST, FunctionRecord, Snapshot
 from .writer import check_code_storage, lambda_time
@@ -517,12 +517,11 @@ class Catalog(ResourceShelf, LayerShelf):
 
     def _put(self, name: str, record: FunctionRecord | None, change: Change) -> Change:
         """Make the change visible: with its references counted, and retained and on disk first."""
-        functions, resources = dict(self._snapshot.functions), self._snapshot.resources
+        functions = dict(self._snapshot.functions)
         before = functions.pop(name, None)
-        if record is None:
-            resources = without_function(resources, name)
-        else:
+        if record is not None:
             functions[name] = record
+        resources = without_owners(self._snapshot.resources, owners_gone(name, before, record))
         self._check_room(change)
         change = _counted(change)
         with self._referring_to(*change.acquired):

@@ -25,6 +25,7 @@ from .database import DatabaseFile, roll_back
 from .event_invoke import config_arn
 from .markers import SUFFIX
 from .persistence import AnyEdit, Edit, LayerEdit, ResourceEdit, Saved
+from .resources import owners_gone
 from .rows import Reader, alias_text, configuration_text, layer_text, read_alias
 from .snapshot import FunctionRecord, LayerRecord, Layers, ResourceRecord, Resources
 
@@ -233,8 +234,10 @@ def _put_layer(connection: apsw.Connection, edit: LayerEdit) -> None:
 
 
 def _put_function(connection: apsw.Connection, edit: Edit) -> None:
+    for owner in owners_gone(edit.name, edit.before, edit.after):
+        of_its_qualifiers = f"{owner}:*"  # no name has a character that GLOB would read
+        connection.execute("DELETE FROM resources WHERE function = ? OR function GLOB ?", (owner, of_its_qualifiers))
     if edit.after is None:
-        connection.execute("DELETE FROM resources WHERE function = ?", (edit.name,))
         for table in ("functions", "versions", "aliases", "provisioned", "event_invoke"):
             connection.execute(f"DELETE FROM {table} WHERE name = ?", (edit.name,))
     else:

@@ -1,7 +1,7 @@
 """F1: documents of the control plane that the engine only keeps: policies, tags, what doors need to remember.
 
 A document is kept as JSON text and read anew for each reader, so that nobody has a part of the catalog in hand. One
-that belongs to a function goes with it. Kinds with a dot in their name are the engine's own.
+that belongs to a function, a version or an alias goes with it. Kinds with a dot in their name are the engine's own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from ..errors import (
 from ..model import RecursiveLoop, Resource
 from ..validation import choice_problem, refuse, shown, text_problem
 from .persistence import ResourceEdit
-from .snapshot import ResourceRecord, Resources, Snapshot
+from .snapshot import FunctionRecord, ResourceRecord, Resources, Snapshot
 from .writer import CatalogWriter
 
 RESOURCES_MAX: Final = 100_000  # of all kinds together
@@ -65,11 +65,11 @@ class ResourceShelf(CatalogWriter):
         return _found(self._snapshot, kind, key).resource()
 
     def list_resources(self, kind: str, *, function: str | None = None) -> tuple[Resource, ...]:
-        """All of a kind by key; only a function's if one is named."""
+        """All of a kind by key; if a function is named, only what is its own or its versions' and aliases'."""
         _check_names(kind, None, function)
         there = self._snapshot.resources.get(kind, {})
         found = (there[key] for key in sorted(there))
-        return tuple(each.resource() for each in found if function in (None, each.function))
+        return tuple(each.resource() for each in found if function is None or _belongs_to(each.function, function))
 
     def delete_resource(self, kind: str, key: str, *, revision_id: str | None = None) -> None:
         """Raises `ResourceNotFoundException`, `PreconditionFailedException`."""
@@ -109,7 +109,7 @@ class ResourceShelf(CatalogWriter):
         with self._lock:
             snapshot = self._snapshot
             if function is not None:
-                snapshot.record(function)
+                _check_owner(snapshot, function)
             before = snapshot.resources.get(kind, {}).get(key)
             if create and before is not None:
                 raise ResourceConflictException(f"There is a {kind} {shown(key)!r} already")
@@ -122,13 +122,35 @@ class ResourceShelf(CatalogWriter):
         return made.resource()
 
 
-def without_function(resources: Resources, function: str) -> Resources:
-    """All but those that belong to a function."""
+def without_owners(resources: Resources, gone: Collection[str]) -> Resources:
+    """All but those that belong to one of these functions, versions and aliases."""
+    if not gone:
+        return resources
     left = {
-        kind: {key: each for key, each in there.items() if each.function != function}
+        kind: {key: each for key, each in there.items() if not any(_belongs_to(each.function, one) for one in gone)}
         for kind, there in resources.items()
     }
     return MappingProxyType({kind: MappingProxyType(there) for kind, there in left.items() if there})
+
+
+def owners_gone(name: str, before: FunctionRecord | None, after: FunctionRecord | None) -> list[str]:
+    """What can own documents before a change of a function and not after it: the function, or `name:qualifier` each."""
+    if before is None:
+        return []
+    if after is None:
+        return [name]
+    qualifiers = {*(before.versions.keys() - after.versions.keys()), *(before.aliases.keys() - after.aliases.keys())}
+    return [f"{name}:{qualifier}" for qualifier in sorted(qualifiers)]
+
+
+def _belongs_to(owner: str | None, function: str) -> bool:
+    return owner is not None and (owner == function or owner.startswith(f"{function}:"))
+
+
+def _check_owner(snapshot: Snapshot, function: str) -> None:
+    name, _, qualifier = function.partition(":")
+    if snapshot.record(name, qualifier or None).configuration(qualifier or None) is None:
+        raise snapshot.not_found(name, qualifier)
 
 
 def document_text(document: Mapping[str, Any]) -> str:

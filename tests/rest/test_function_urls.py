@@ -318,7 +318,7 @@ def test_an_alias_has_a_url_of_its_own_and_pages_are_whole(served: Gateway, aws:
     assert {each for page in listed for each in page} == set(urls.values())
     aws.delete_alias(FunctionName="aliased", Name="red")
     answer, body = Url(urls["red"]).ask("/env")
-    assert (answer.status, json.loads(body)["Message"].partition(".")[0]) == (403, "Forbidden")
+    assert (answer.status, json.loads(body)) == (403, {"Message": None})  # it went with its alias
     assert aws.get_function_url_config(FunctionName="aliased:blue")["FunctionUrl"] == urls["blue"]
 
 

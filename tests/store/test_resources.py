@@ -100,6 +100,32 @@ def test_it_goes_with_its_function_and_with_no_other(catalog: Catalog) -> None:
     assert catalog.list_resources("policy") == ()
 
 
+def test_it_goes_with_its_version_or_alias_however_that_goes(tmp_path: Path, clock: VirtualClock) -> None:
+    database = CatalogDb(tmp_path / "catalog.db", code_root=tmp_path)
+    catalog = deployed(Catalog(clock=clock, persistence=database))
+    catalog.publish_version("f")
+    catalog.create_alias("f", "live", "1")
+    for key in ("f", "f:live", "f:1", "f:$LATEST"):
+        catalog.put_resource("policy", key, {}, function=key)
+    for missing in ("f:2", "f:other", "nobody:1"):
+        with pytest.raises(errors.ResourceNotFoundException, match=f"function:{missing}"):
+            catalog.put_resource("policy", "x", {}, function=missing)
+    assert [each.key for each in catalog.list_resources("policy", function="f")] == ["f", "f:$LATEST", "f:1", "f:live"]
+    assert [each.key for each in catalog.list_resources("policy", function="f:1")] == ["f:1"]
+    catalog.delete_alias("f", "live")
+    assert "f:live" not in [each.key for each in catalog.list_resources("policy")]
+    catalog.delete_function("f", "1")
+    left = catalog.list_resources("policy")
+    assert [each.key for each in left] == ["f", "f:$LATEST"]
+    database.close()
+    again = CatalogDb(tmp_path / "catalog.db", code_root=tmp_path)
+    reopened = Catalog(clock=clock, persistence=again)
+    assert reopened.list_resources("policy") == left
+    reopened.delete_function("f")
+    assert Saved(*again.load()).resources == {} == reopened.snapshot.resources
+    again.close()
+
+
 def test_what_is_not_there_is_told(catalog: Catalog) -> None:
     with pytest.raises(errors.ResourceNotFoundException, match="There is no tags 'f'"):
         catalog.get_resource("tags", "f")

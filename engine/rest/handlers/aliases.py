@@ -9,7 +9,6 @@ from ...model import Alias
 from ..call import Call
 from .names import function_arn, function_only
 from .pages import page
-from .statements import forget_policy
 
 
 def _shape(call: Call, alias: Alias) -> dict[str, Any]:
@@ -65,7 +64,5 @@ async def list_aliases(call: Call) -> Mapping[str, Any]:
 
 
 async def delete_alias(call: Call) -> Mapping[str, Any]:
-    name, alias = function_only(call), call.given["Name"]
-    await call.client.delete_alias(name, alias)
-    await forget_policy(call.client, name, alias)
+    await call.client.delete_alias(function_only(call), call.given["Name"])
     return {}

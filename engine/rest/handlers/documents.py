@@ -34,8 +34,8 @@ async def change(
 ) -> Resource | None:
     """Put `changed` of a document in its place; what was written between reading and writing is not lost.
 
-    function: a bare name, with which it goes. What `changed` raises is raised. Raises ResourceNotFoundException for a
-    function that is not there, TooManyRequestsException.
+    function: a bare name, or `name:qualifier`, with which it goes. What `changed` raises is raised. Raises
+    ResourceNotFoundException for a function that is not there, TooManyRequestsException.
     """
     for _ in range(ATTEMPTS_MAX):
         found = await find(client, kind, key)

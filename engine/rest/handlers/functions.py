@@ -15,7 +15,6 @@ from .pages import page
 from .settings import architecture_of, changes_of, settings_of
 from .shapes import listed
 from .signing import attach_code_signing, check_code_signing
-from .statements import forget_policy
 from .tagging import check_tags, put_tags, tags_of
 
 
@@ -92,8 +91,6 @@ async def list_functions(call: Call) -> Mapping[str, Any]:
 async def delete_function(call: Call) -> Mapping[str, Any]:
     name, qualifier = function_and_qualifier(call)
     await call.client.delete_function(name, qualifier=qualifier)
-    if qualifier is not None:
-        await forget_policy(call.client, name, qualifier)
     return {}
 
 

@@ -30,9 +30,8 @@ IAM_ARN: Final = re.compile(r"arn:aws[a-zA-Z-]*:(iam|sts)::\d{12}:\S+", re.ASCII
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What a policy is of: its ARN, its key, and the revision that it has while it has no policy."""
+    """What a policy is of: its key, which owns it too, its ARN, and the revision that it has while it has none."""
 
-    function: str
     key: str
     arn: str
     revision_id: str
@@ -52,7 +51,7 @@ async def add_permission(call: Call) -> Mapping[str, Any]:
         check_revision(current, given.get("RevisionId"), "GetPolicy")
         return with_statement(policy, statement)
 
-    await change(call.client, FUNCTION_POLICY, place.key, added, function=place.function)
+    await change(call.client, FUNCTION_POLICY, place.key, added, function=place.key)
     return {"Statement": as_text(statement)}
 
 
@@ -70,7 +69,7 @@ async def remove_permission(call: Call) -> Mapping[str, Any]:
         check_revision(None if policy is None else policy.revision_id, given.get("RevisionId"), "GetPolicy")
         return document
 
-    await change(call.client, FUNCTION_POLICY, place.key, left, function=place.function)
+    await change(call.client, FUNCTION_POLICY, place.key, left, function=place.key)
     return {}
 
 
@@ -90,10 +89,10 @@ async def _place(call: Call) -> _Place:
     if qualifier is not None and re.fullmatch(ALIAS_PATTERN, qualifier, re.ASCII):
         await call.client.get_function(name)
         alias = await call.client.get_alias(name, qualifier)
-        return _Place(name, function_key(name, qualifier), function_arn(call.place, name, qualifier), alias.revision_id)
+        return _Place(function_key(name, qualifier), function_arn(call.place, name, qualifier), alias.revision_id)
     found = await call.client.get_function(name, qualifier=qualifier)
     qualifier = None if qualifier == LATEST else qualifier
-    return _Place(name, function_key(name, qualifier), function_arn(call.place, name, qualifier), found.revision_id)
+    return _Place(function_key(name, qualifier), function_arn(call.place, name, qualifier), found.revision_id)
 
 
 def _statement(given: Mapping[str, Any], arn: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ KIND: Final = "runtime-management"
 async def put_runtime_management_config(call: Call) -> Mapping[str, Any]:
     """Stored; functions run on this host's interpreters, which no mode updates or pins."""
     given = call.given
-    name, key, arn = await _version(call)
+    key, arn = await _version(call)
     mode, version = given["UpdateRuntimeOn"], given.get("RuntimeVersionArn")
     if mode == "Manual" and version is None:
         raise InvalidParameterValueException("RuntimeVersionArn is required when UpdateRuntimeOn is Manual.")
@@ -27,18 +27,18 @@ async def put_runtime_management_config(call: Call) -> Mapping[str, Any]:
             f"RuntimeVersionArn is for UpdateRuntimeOn Manual only, and UpdateRuntimeOn is {mode}."
         )
     document = {"UpdateRuntimeOn": mode, **({} if version is None else {"RuntimeVersionArn": version})}
-    await change(call.client, KIND, key, lambda _: document, function=name)
+    await change(call.client, KIND, key, lambda _: document, function=key)
     return {**document, "FunctionArn": arn}
 
 
 async def get_runtime_management_config(call: Call) -> Mapping[str, Any]:
-    _, key, arn = await _version(call)
+    key, arn = await _version(call)
     found = await find(call.client, KIND, key)
     return {"UpdateRuntimeOn": "Auto", **({} if found is None else found.document), "FunctionArn": arn}
 
 
-async def _version(call: Call) -> tuple[str, str, str]:
-    """The function's bare name, the key of what is kept, and the ARN that an answer gives."""
+async def _version(call: Call) -> tuple[str, str]:
+    """The key of what is kept, which owns it too, and the ARN that an answer gives."""
     name, qualifier = function_and_qualifier(call)
     if qualifier is not None and re.fullmatch(ALIAS_PATTERN, qualifier, re.ASCII):
         raise InvalidParameterValueException(
@@ -46,4 +46,4 @@ async def _version(call: Call) -> tuple[str, str, str]:
         )
     found = await call.client.get_function(name, qualifier=qualifier)
     arn = f"{found.function_arn}:{LATEST}" if qualifier == LATEST else found.function_arn
-    return name, name if found.version == LATEST else f"{name}:{found.version}", arn
+    return name if found.version == LATEST else f"{name}:{found.version}", arn

@@ -78,11 +78,6 @@ def layer_key(layer: str, version: int) -> str:
     return f"{layer.rpartition(':')[2]}:{version}"
 
 
-async def forget_policy(client: Client, name: str, qualifier: str) -> None:
-    """The policy goes with its version or alias, so that a new one of that name is open to nobody."""
-    await change(client, FUNCTION_POLICY, function_key(name, qualifier), lambda _: None, function=name)
-
-
 async def forget_layer_policy(client: Client, layer: str, version: int) -> None:
     """The policy of a version that is deleted."""
     await change(client, LAYER_POLICY, layer_key(layer, version), lambda _: None)

@@ -75,8 +75,8 @@ async def write(client: Client, url: FunctionUrl, url_id: str, *, create: bool) 
         "created_ms": url.created_ms,
     }
     if create:  # first the sign: a URL that nothing leads to would be worse than a sign that leads nowhere
-        await client.put_resource(IDS, url_id, {"key": url.key}, function=url.function)
-    return url_of(await client.put_resource(URLS, url.key, document, function=url.function, create=create))
+        await client.put_resource(IDS, url_id, {"key": url.key}, function=url.key)
+    return url_of(await client.put_resource(URLS, url.key, document, function=url.key, create=create))
 
 
 async def read(client: Client, function: str, alias: str | None) -> FunctionUrl:
