@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -20,7 +21,11 @@ from ..validation import choice_problem, refuse
 from .asgi import JSON, Receive, Scope, Send, read_body, read_query, respond
 
 INVOKE, INVOKE_ASYNC = "Invoke", "InvokeAsync"
-OPERATIONS: Final = (INVOKE, INVOKE_ASYNC)  # of the model that are served here, and have no handler
+# Those of the model that are served here and have no handler, with what is to be said of them.
+OPERATIONS: Final[Mapping[str, str]] = {
+    INVOKE: "All invocation types.",
+    INVOKE_ASYNC: "Deprecated by Lambda: use Invoke.",
+}
 START: Final = b"/2015-03-31/functions/"
 END: Final = b"/invocations"
 INVOCATION_TYPES: Final = ("Event", "RequestResponse", "DryRun")

@@ -21,6 +21,7 @@ from . import (
     layers,
     policies,
     recursion,
+    resource_policies,
     runtime_management,
     tags,
     versions,
@@ -39,6 +40,7 @@ MODULES: Final = (
     layers,
     policies,
     recursion,
+    resource_policies,
     runtime_management,
     tags,
     versions,
@@ -50,6 +52,7 @@ REFUSED: Final[Mapping[str, str]] = {
         (
             *("CheckpointDurableExecution", "GetDurableExecution", "GetDurableExecutionHistory"),
             *("GetDurableExecutionState", "ListDurableExecutionsByFunction", "SendDurableExecutionCallbackFailure"),
+            *("DeleteDurableExecution", "PauseDurableExecution", "ResumeDurableExecution"),
             *("SendDurableExecutionCallbackHeartbeat", "SendDurableExecutionCallbackSuccess", "StopDurableExecution"),
         ),
         DURABLE,

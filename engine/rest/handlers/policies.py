@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from ...errors import InvalidParameterValueException, ResourceNotFoundException
 from ...model import Resource
-from ...validation import ALIAS_PATTERN
 from ..call import Call
 from .documents import change, find
 from .names import LATEST, function_and_qualifier, function_arn
@@ -20,6 +18,7 @@ from .statements import (
     as_text,
     check_revision,
     function_key,
+    policy_place,
     with_statement,
     without_statement,
 )
@@ -28,22 +27,13 @@ SERVICE: Final = re.compile(r"[a-z0-9][a-z0-9.-]*\.(amazonaws\.com(\.cn)?|amazon
 IAM_ARN: Final = re.compile(r"arn:aws[a-zA-Z-]*:(iam|sts)::\d{12}:\S+", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """What a policy is of: its key, which owns it too, its ARN, and the revision that it has while it has none."""
-
-    key: str
-    arn: str
-    revision_id: str
-
-
 async def add_permission(call: Call) -> Mapping[str, Any]:
     """Stored and validated; enforced in a later release."""
     given = call.given
     _, qualifier = function_and_qualifier(call)
     if qualifier == LATEST:
         raise InvalidParameterValueException("We currently do not support adding policies for $LATEST.")
-    place = await _place(call)
+    place = await policy_place(call)
     statement = _statement(given, place.arn)
 
     def added(policy: Resource | None) -> dict[str, Any]:
@@ -62,7 +52,7 @@ async def remove_permission(call: Call) -> Mapping[str, Any]:
         await call.client.get_function(name)
     except ResourceNotFoundException as error:
         raise ResourceNotFoundException(f"No policy found for: {function_arn(call.place, name)}") from error
-    place = await _place(call)
+    place = await policy_place(call)
 
     def left(policy: Resource | None) -> dict[str, Any] | None:
         document = without_statement(policy, given["StatementId"])
@@ -81,18 +71,6 @@ async def get_policy(call: Call) -> Mapping[str, Any]:
     if found is None:
         raise ResourceNotFoundException("The resource you requested does not exist.")
     return {"Policy": as_text(found.document), "RevisionId": found.revision_id}
-
-
-async def _place(call: Call) -> _Place:
-    """Raises ResourceNotFoundException for a function, version or alias that is not there."""
-    name, qualifier = function_and_qualifier(call)
-    if qualifier is not None and re.fullmatch(ALIAS_PATTERN, qualifier, re.ASCII):
-        await call.client.get_function(name)
-        alias = await call.client.get_alias(name, qualifier)
-        return _Place(function_key(name, qualifier), function_arn(call.place, name, qualifier), alias.revision_id)
-    found = await call.client.get_function(name, qualifier=qualifier)
-    qualifier = None if qualifier == LATEST else qualifier
-    return _Place(function_key(name, qualifier), function_arn(call.place, name, qualifier), found.revision_id)
 
 
 def _statement(given: Mapping[str, Any], arn: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ...client.asynchronous import Client
@@ -15,8 +16,10 @@ from ...errors import (
     ResourceNotFoundException,
 )
 from ...model import Resource
+from ...validation import ALIAS_PATTERN
+from ..call import Call
 from .documents import change
-from .names import LATEST
+from .names import LATEST, function_and_qualifier, function_arn
 
 FUNCTION_POLICY: Final = "policy"  # kinds of documents
 LAYER_POLICY: Final = "layer-policy"
@@ -25,22 +28,48 @@ NO_POLICY: Final = "No policy is associated with the given resource."
 ACCOUNT_ID: Final = re.compile(r"\d{12}", re.ASCII)
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyPlace:
+    """What a policy is of: its key, which owns it too, its ARN, and the revision that it has while it has none."""
+
+    key: str
+    arn: str
+    revision_id: str
+
+
+async def policy_place(call: Call) -> PolicyPlace:
+    """Of `FunctionName`. Raises ResourceNotFoundException for a function, version or alias that is not there."""
+    name, qualifier = function_and_qualifier(call)
+    if qualifier is not None and re.fullmatch(ALIAS_PATTERN, qualifier, re.ASCII):
+        await call.client.get_function(name)
+        alias = await call.client.get_alias(name, qualifier)
+        return PolicyPlace(function_key(name, qualifier), function_arn(call.place, name, qualifier), alias.revision_id)
+    found = await call.client.get_function(name, qualifier=qualifier)
+    qualifier = None if qualifier == LATEST else qualifier
+    return PolicyPlace(function_key(name, qualifier), function_arn(call.place, name, qualifier), found.revision_id)
+
+
 def with_statement(policy: Resource | None, statement: Mapping[str, Any]) -> dict[str, Any]:
     """Raises ResourceConflictException for an id that is taken, PolicyLengthExceededException."""
     there = _statements(policy)
     sid = statement["Sid"]
-    if any(each["Sid"] == sid for each in there):
+    if any(each.get("Sid") == sid for each in there):
         raise ResourceConflictException(
             f"The statement id ({sid}) provided already exists. Please provide a new statement id, or remove the "
             "existing statement."
         )
     made = _policy([*there, statement])
-    size = len(as_text(made).encode())
+    check_size(made)
+    return made
+
+
+def check_size(document: Mapping[str, Any]) -> None:
+    """Raises PolicyLengthExceededException."""
+    size = len(as_text(document).encode())
     if size > POLICY_MAX_BYTES:
         raise PolicyLengthExceededException(
             f"The final policy size ({size}) is bigger than the limit ({POLICY_MAX_BYTES})."
         )
-    return made
 
 
 def without_statement(policy: Resource | None, sid: str) -> dict[str, Any] | None:
@@ -48,7 +77,7 @@ def without_statement(policy: Resource | None, sid: str) -> dict[str, Any] | Non
     if policy is None:
         raise ResourceNotFoundException(NO_POLICY)
     there = _statements(policy)
-    left = [each for each in there if each["Sid"] != sid]
+    left = [each for each in there if each.get("Sid") != sid]
     if len(left) == len(there):
         raise ResourceNotFoundException(f"Statement {sid} is not found in resource policy.")
     return _policy(left) if left else None
