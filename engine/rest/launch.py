@@ -78,6 +78,8 @@ class HttpDoor:
                 host = f"[{self.host}]" if ":" in self.host else self.host
                 yield f"http://{host}:{port}"
             finally:
+                await asyncio.gather(*(gateway.let_go() for gateway in gateways))
+                listener.close()  # so that who comes now is refused rather than left waiting
                 await asyncio.gather(*(gateway.close() for gateway in gateways))
 
 
@@ -88,19 +90,21 @@ class _Gateway:
         self._settings = settings
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
-        self._closing = False
 
     async def start(self) -> None:
         await self._spawn()
         self._watch = asyncio.get_running_loop().create_task(self._replace())
 
-    async def close(self) -> None:
-        self._closing = True
-        if self._process is not None:
-            await self._end(self._process, self._settings.drain_s + GOODBYE_S)
+    async def let_go(self) -> None:
+        """It is not replaced any more."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait([self._watch])
+
+    async def close(self) -> None:
+        await self.let_go()
+        if self._process is not None:
+            await self._end(self._process, self._settings.drain_s + GOODBYE_S)
 
     async def _spawn(self) -> None:
         """Raises EngineError for one that does not come to serve."""
@@ -122,8 +126,6 @@ class _Gateway:
         pause_s = PAUSE_FIRST_S
         while self._process is not None:
             status = await self._process.wait()
-            if self._closing:
-                return
             log.error("a gateway process ended with %d: another one takes its place", status)
             await asyncio.sleep(pause_s)
             pause_s = min(PAUSE_MOST_S, pause_s * 2)
