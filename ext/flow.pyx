@@ -10,13 +10,14 @@ interpreter lock, in whichever thread drains or reads. The protocol of the ring 
 
 from libc.stdint cimport int64_t, uint64_t, uint8_t
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeASCII
 cimport cython
 from engine._ext.flow_ring cimport ring_read, ring_there, ring_wants_waking
 from engine._ext.layout cimport *
 from engine._ext.queue cimport (
     ILLEGAL, is_live, queue_call, queue_forget, queue_t, slot_at, word_owner, word_phase
 )
-from engine._ext.result cimport SUCCEEDED
+from engine._ext.result cimport SUCCEEDED, write_uuid
 
 RING_BYTES = FLOW_RING
 STREAM_MAX_BYTES = FLOW_MAX
@@ -28,7 +29,7 @@ BYTES = "application/octet-stream"
 cdef class Flow:
     """One streamed answer. `listener` is called, without arguments, when there may be something new.
 
-    content_type: None until the first byte is there. result, error: how it ended, once `ended`; bytes may be left.
+    content_type: None until the first byte is there. request_id, executed_version: None until it has a slot. result, error: how it ended, once `ended`; bytes may be left.
     """
 
     def __init__(self, listener=None):
@@ -90,6 +91,14 @@ cdef class Flow:
 
     cdef bint has_news(self) except -1:
         return self.rest is not None or self.ended or self.there() != 0
+
+    cdef int name_invocation(self, const uint8_t* raw_id, str version) except -1:
+        """Which invocation's answer it is."""
+        cdef char text[36]
+        write_uuid(raw_id, text)
+        self.request_id = PyUnicode_DecodeASCII(text, 36, NULL)
+        self.executed_version = version
+        return 0
 
     # --- in a slot ----------------------------------------------------------------------------------------------------
 

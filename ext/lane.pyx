@@ -120,9 +120,9 @@ cdef class Lane:
         entry_ptr.done_seen_ns = 0
         entry_ptr.wants_tail = wants_tail
         entry_ptr.flows = type(waiter) is Flow
+        memcpy(entry_ptr.request_id, request_id, 16)
         if entry_ptr.flows:
             flow_in(self, index, <Flow>waiter)
-        memcpy(entry_ptr.request_id, request_id, 16)
         memcpy(slot_ptr.request_id, request_id, 16)
         slot_ptr.in_len = <uint32_t>length
         slot_ptr.in_extra_len = <uint32_t>extra_length

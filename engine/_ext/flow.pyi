@@ -11,6 +11,8 @@ BYTES: Final[str]
 class Flow:
     listener: Callable[[], object] | None
     content_type: str | None
+    request_id: str | None
+    executed_version: str | None
     error: BaseException | None
     result: InvokeResult | None
     ended: bool

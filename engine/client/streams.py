@@ -39,6 +39,14 @@ class LinkSource:
     def content_type(self) -> str | None:
         return self._inflow.content_type
 
+    @property
+    def request_id(self) -> str | None:
+        return self._inflow.request_id
+
+    @property
+    def executed_version(self) -> str | None:
+        return self._inflow.executed_version
+
     async def next(self) -> bytes:
         try:
             async with asyncio.timeout(self._wait_s):
@@ -88,6 +96,14 @@ class SharedSource:
     @property
     def content_type(self) -> str | None:
         return self._stream.inflow.content_type
+
+    @property
+    def request_id(self) -> str | None:
+        return self._stream.inflow.request_id
+
+    @property
+    def executed_version(self) -> str | None:
+        return self._stream.inflow.executed_version
 
     def _deadline(self) -> float | None:
         return None if self._wait_s is None else time.monotonic() + self._wait_s

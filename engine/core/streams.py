@@ -21,6 +21,14 @@ class FlowSource:
         return self.flow.content_type
 
     @property
+    def request_id(self) -> str | None:
+        return self.flow.request_id
+
+    @property
+    def executed_version(self) -> str | None:
+        return self.flow.executed_version
+
+    @property
     def result(self) -> InvokeResult | None:
         return self.flow.result
 

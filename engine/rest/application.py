@@ -20,7 +20,7 @@ from starlette.routing import Route
 from .. import __version__
 from ..client.asynchronous import Client
 from ..errors import AccessDeniedException, EngineError
-from . import invocations, prometheus, services
+from . import invocations, prometheus, services, streaming
 from .asgi import ClientLeft, Receive, Scope, Send, read_body, read_query, respond
 from .call import Call, Place
 from .downloads import asked_code, send_code
@@ -92,6 +92,10 @@ class Application:
         operation = found.operation
         if operation == invocations.INVOKE_ASYNC:
             await invocations.invoke_async(self._client, found.labels["FunctionName"], receive, send)
+            return operation
+        if operation == streaming.OPERATION:
+            function = found.labels["FunctionName"]
+            await streaming.invoke_with_response_stream(self._client, function, scope, receive, send)
             return operation
         handler = HANDLERS.get(operation)
         if handler is None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import logging
 import re
 from typing import Final
 
 from ..client.asynchronous import Client
+from ..errors import EngineError
 from .asgi import Scope, Send
 from .call import Call
 
 PATH: Final = re.compile(rb"/_code/([0-9a-f]{64})\.zip")
+
+log = logging.getLogger("engine.rest")
 
 
 def code_location(call: Call, sha256: str) -> str:
@@ -30,8 +34,12 @@ async def send_code(client: Client, sha256: str, scope: Scope, send: Send) -> No
     headers = [(b"content-type", b"application/zip")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     offset = 0
-    while part and scope["method"] == "GET":
-        await send({"type": "http.response.body", "body": part, "more_body": True})
-        offset += len(part)
-        part = await client.read_code(sha256, offset)
+    try:
+        while part and scope["method"] == "GET":
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+            offset += len(part)
+            part = await client.read_code(sha256, offset)
+    except EngineError as error:  # it was deleted meanwhile: an answer without its end is one that every client doubts
+        log.warning("the zip of %s breaks off: %s", sha256, error)
+        return
     await send({"type": "http.response.body", "body": b"", "more_body": False})

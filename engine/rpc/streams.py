@@ -53,10 +53,15 @@ class Outflow:
         return "ended"
 
     def _begin(self, client: Connection) -> None:
-        """Say what the bytes are, once there is or was something to say it of."""
+        """Say what the bytes are and whose, once there is or was something to say it of."""
         if not self._begun and self.flow.content_type is not None:
             self._begun = True
-            about = {"content_type": self.flow.content_type}
+            flow = self.flow
+            about = {
+                "content_type": flow.content_type,
+                "request_id": flow.request_id,
+                "executed_version": flow.executed_version,
+            }
             client.push(msgpack.packb([NOTIFICATION, "stream", [self.number, about]]), b"")
 
     def last_word(self) -> bytes:

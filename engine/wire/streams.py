@@ -25,6 +25,12 @@ class Source(Protocol):
     def content_type(self) -> str | None: ...
 
     @property
+    def request_id(self) -> str | None: ...
+
+    @property
+    def executed_version(self) -> str | None: ...
+
+    @property
     def result(self) -> InvokeResult | None: ...
 
     def discard(self) -> None:
@@ -59,6 +65,16 @@ class _Stream(Generic[S]):
     def content_type(self) -> str | None:
         """What the bytes are; None where the function failed before it gave any."""
         return self._source.content_type
+
+    @property
+    def request_id(self) -> str | None:
+        """Of the invocation; None only where nothing is known of it before it has ended."""
+        return self._source.request_id
+
+    @property
+    def executed_version(self) -> str | None:
+        """The version that runs; None as `request_id`."""
+        return self._source.executed_version
 
     @property
     def result(self) -> InvokeResult | None:
@@ -157,6 +173,8 @@ class Inflow:
 
     def __init__(self, server: str) -> None:
         self.content_type: str | None = None
+        self.request_id: str | None = None
+        self.executed_version: str | None = None
         self.notices: deque[Any] = deque()
         self._server = server
         self._came = self._used = 0
@@ -179,8 +197,9 @@ class Inflow:
                 if value:
                     return value
             elif type(value) is dict:
-                given = value.get("content_type")
-                self.content_type = given if isinstance(given, str) else None
+                self.content_type = _text(value.get("content_type"))
+                self.request_id = _text(value.get("request_id"))
+                self.executed_version = _text(value.get("executed_version"))
         return b""
 
     def owed(self) -> int:
@@ -190,3 +209,7 @@ class Inflow:
             return 0
         self._granted += WINDOW_BYTES - left
         return WINDOW_BYTES - left
+
+
+def _text(given: object) -> str | None:
+    return given if isinstance(given, str) else None

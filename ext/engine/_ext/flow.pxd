@@ -1,13 +1,13 @@
 # A streamed answer at the core's end.
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from engine._ext.linux cimport Mapping
 from engine._ext.queue cimport queue_t
 from engine._ext.result cimport InvokeResult
 
 cdef class Flow:
     cdef public object listener         # called without arguments when there may be something new
-    cdef readonly str content_type
+    cdef readonly str content_type, request_id, executed_version
     cdef readonly object error
     cdef readonly InvokeResult result
     cdef readonly bint ended
@@ -21,6 +21,7 @@ cdef class Flow:
     cdef Py_ssize_t rest_at
 
     cdef int attach(self, object lane, Mapping mapping, queue_t* queue, int region_fd, int index) except -1
+    cdef int name_invocation(self, const uint8_t* raw_id, str version) except -1
     cdef int detach(self) except -1
     cdef int64_t there(self) except -9
     cdef int took(self, uint64_t length) except -1

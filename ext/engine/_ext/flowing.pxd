@@ -10,6 +10,7 @@ from engine._ext.queue cimport env_at, make_word, slot_at
 
 cdef inline int flow_in(Lane lane, int index, Flow flow) except -1:
     """It gets a slot, which is published next."""
+    flow.name_invocation(lane.entries[index].request_id, lane.version)
     flow.attach(lane, lane.mapping, &lane.queue, lane.region_fd, index)
     slot_at(lane.queue.base_ptr, index).in_flags |= IN_STREAMED
     lane.spilled_bytes += FLOW_RING
