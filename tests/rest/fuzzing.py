@@ -70,6 +70,17 @@ KNOWN: Mapping[str, tuple[str, ...]] = {
     "KMSKeyArn": ("arn:aws:kms:us-east-1:000000000000:key/k", ""),
     "SigningProfileVersionArns": ("arn:aws:signer:us-east-1:000000000000:/signing-profiles/p/version",),
     "LocalMountPath": ("/mnt/files",),
+    # CloudWatch's
+    "logGroupName": ("/aws/lambda/fuzzed", "/aws/lambda/fuzzed", "/aws/lambda/no-such", "other"),
+    "logGroupIdentifier": ("/aws/lambda/fuzzed", "arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/fuzzed"),
+    "logStreamName": ("2026/01/01/[$LATEST]0123456789abcdef0123456789abcdef", "no-such"),
+    "filterPattern": ("", "said", "?a ?b", '"quoted"', "{ $.a = 1 }", "[a, b]", "{ $.", "%(a|b)*%", "[", "(" * 200),
+    "nextToken": ("bm9uZQ==", "f/0", "b/0"),
+    "Namespace": ("AWS/Lambda", "AWS/SQS"),
+    "MetricName": ("Invocations", "Errors", "Duration", "none"),
+    "Stat": ("Sum", "Average", "p99", "p100.1", "tm(1:2)"),
+    "Id": ("m1", "1m"),
+    "Expression": ("m1 * 2", "SUM(METRICS())", "("),
     "Pattern": ('{"body":{"a":[1]}}', "no json"),
 }
 WORDS = st.text(max_size=12)
@@ -208,9 +219,9 @@ def written(operation: Any, given: Mapping[str, Any]) -> Request:
         elif place == "header":
             headers[said] = _text(value)
         elif name == shape.serialization.get("payload"):
-            body = value if isinstance(value, bytes) else json.dumps(_plain(value)).encode()
+            body = value if isinstance(value, bytes) else json.dumps(plain(value)).encode()
         else:
-            document[said] = _plain(value)
+            document[said] = plain(value)
     if document and not body:
         body = json.dumps(document).encode()
     return Request(
@@ -232,12 +243,13 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON has it."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, list) else value
+        return {key: plain(each) for key, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, list) else value
 
 
 # --- and what becomes of it -------------------------------------------------------------------------------------------
@@ -250,6 +262,12 @@ def requests(draw: st.DrawFn, operation: Any) -> Request:
     for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2, 3]))):
         request = draw(st.sampled_from(SPOILERS))(draw, request)
     return request
+
+
+@st.composite
+def spoiled_document(draw: st.DrawFn, body: bytes) -> bytes:
+    """A JSON document of which something else has become."""
+    return _other_member(draw, Request("POST", (), ("/",), body=body)).body
 
 
 def _other_member(draw: st.DrawFn, request: Request) -> Request:
