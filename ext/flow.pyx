@@ -29,7 +29,8 @@ BYTES = "application/octet-stream"
 cdef class Flow:
     """One streamed answer. `listener` is called, without arguments, when there may be something new.
 
-    content_type: None until the first byte is there. request_id, executed_version: None until it has a slot. result, error: how it ended, once `ended`; bytes may be left.
+    content_type: None until the first byte is there. request_id, executed_version: None until it has a slot. result,
+    error: how it ended, once `ended`; bytes may be left.
     """
 
     def __init__(self, listener=None):

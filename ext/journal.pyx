@@ -14,12 +14,13 @@ THE BOUND
 
 import os
 
-from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from engine._ext.crc32c cimport crc32c, crc32c_slowly
 from engine._ext.kernel cimport monotonic_ns, wall_ns
+from engine._ext.pair_table cimport pair_clear, pair_find, pair_free, pair_row
 from engine._ext.result cimport COLD, FAILED, PROVISIONED
 
 cdef extern from * nogil:
@@ -64,52 +65,15 @@ def checksum(object data, *, bint by_table=False) -> int:
 cdef class Tally:
     """Sums per source and UTC day."""
 
+    def __cinit__(self):
+        self.sums.row_bytes = sizeof(sum_t)
+
     def __dealloc__(self):
-        free(self.sums_ptr)
-        free(self.slots_ptr)
+        pair_free(&self.sums)
 
-    cdef bint grow(self) noexcept nogil:
-        """Twice the room. False when there is no memory; what is there stays."""
-        cdef uint32_t capacity = max(<uint32_t>64, self.capacity * 2), i
-        cdef sum_t* sums_ptr = <sum_t*>realloc(self.sums_ptr, capacity * sizeof(sum_t))
-        cdef uint32_t* slots_ptr
-        if sums_ptr == NULL:
-            return False
-        self.sums_ptr = sums_ptr
-        slots_ptr = <uint32_t*>calloc(capacity * 2, sizeof(uint32_t))
-        if slots_ptr == NULL:
-            return False
-        free(self.slots_ptr)
-        self.slots_ptr = slots_ptr
-        self.capacity = capacity
-        for i in range(self.count):
-            slots_ptr[self.slot_of(sums_ptr[i].source, sums_ptr[i].day)] = i + 1
-        return True
-
-    cdef uint32_t slot_of(self, uint32_t source, uint32_t day) noexcept nogil:
-        cdef uint32_t mask = self.capacity * 2 - 1, place
-        cdef uint32_t slot = (source * 2654435761U ^ day * 40503U) & mask
-        while self.slots_ptr[slot]:
-            place = self.slots_ptr[slot] - 1
-            if self.sums_ptr[place].source == source and self.sums_ptr[place].day == day:
-                return slot
-            slot = (slot + 1) & mask
-        return slot
-
-    cdef sum_t* row(self, uint32_t source, uint32_t day) noexcept nogil:
-        cdef uint32_t slot
-        cdef sum_t* row_ptr
-        if self.count == self.capacity and not self.grow():
-            return NULL
-        slot = self.slot_of(source, day)
-        if self.slots_ptr[slot] == 0:
-            row_ptr = &self.sums_ptr[self.count]
-            memset(row_ptr, 0, sizeof(sum_t))
-            row_ptr.source = source
-            row_ptr.day = day
-            self.count += 1
-            self.slots_ptr[slot] = self.count
-        return &self.sums_ptr[self.slots_ptr[slot] - 1]
+    @property
+    def count(self) -> int:
+        return self.sums.count
 
     cdef bint add_lines(self, const line_t* lines_ptr, uint64_t count) noexcept nogil:
         cdef const line_t* line_ptr
@@ -120,7 +84,7 @@ cdef class Tally:
             line_ptr = &lines_ptr[i]
             day = <uint32_t>(line_ptr.ended_ns // (<uint64_t>DAY_S * 1000000000))
             if row_ptr == NULL or row_ptr.source != line_ptr.source or row_ptr.day != day:
-                row_ptr = self.row(line_ptr.source, day)
+                row_ptr = <sum_t*>pair_find(&self.sums, line_ptr.source, day)
                 if row_ptr == NULL:
                     return False
             row_ptr.outcomes[line_ptr.outcome if line_ptr.outcome < OUTCOMES_COUNT else FAILED] += 1
@@ -151,13 +115,11 @@ cdef class Tally:
         cdef uint32_t i
         cdef sum_t* r
         rows = []
-        for i in range(self.count):
-            r = &self.sums_ptr[i]
+        for i in range(self.sums.count):
+            r = <sum_t*>pair_row(&self.sums, i)
             rows.append((r.source, r.day, (r.outcomes[0], r.outcomes[1], r.outcomes[2], r.outcomes[3], r.outcomes[4]),
                          r.colds, r.billed_ms, r.init_ns, r.provisioned, r.provisioned_ms))
-        self.count = 0
-        if self.capacity:
-            memset(self.slots_ptr, 0, self.capacity * 2 * sizeof(uint32_t))
+        pair_clear(&self.sums)
         return rows
 
 

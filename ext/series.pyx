@@ -8,11 +8,12 @@ by number. Buckets are those of `meter`, 6.25 % wide at most.
 """
 
 from libc.math cimport ceil
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from engine._ext.journal cimport Chunk, line_t
 from engine._ext.meter cimport BUCKETS, Histogram, bucket_of, bucket_top
+from engine._ext.pair_table cimport pair_clear, pair_find, pair_free, pair_row
 from engine._ext.result cimport PROVISIONED, SUCCEEDED
 
 cdef enum:
@@ -92,63 +93,32 @@ def percentile_ns(bytes buckets not None, double percent) -> int:
 cdef class Minutes:
     """Counts by source and minute."""
 
+    def __cinit__(self):
+        self.rows.row_bytes = sizeof(minute_t)
+
     def __dealloc__(self):
         self.empty()
-        free(self.rows_ptr)
-        free(self.slots_ptr)
+        pair_free(&self.rows)
+
+    @property
+    def count(self) -> int:
+        return self.rows.count
 
     cdef void empty(self) noexcept:
         cdef uint32_t i
-        for i in range(self.count):
-            free(self.rows_ptr[i].counts_ptr)
-        self.count = 0
-
-    cdef bint grow(self) noexcept nogil:
-        """Twice the room. False when there is no memory; what is there stays."""
-        cdef uint32_t capacity = max(<uint32_t>64, self.capacity * 2), i
-        cdef minute_t* rows_ptr = <minute_t*>realloc(self.rows_ptr, capacity * sizeof(minute_t))
-        cdef uint32_t* slots_ptr
-        if rows_ptr == NULL:
-            return False
-        self.rows_ptr = rows_ptr
-        slots_ptr = <uint32_t*>calloc(capacity * 2, sizeof(uint32_t))
-        if slots_ptr == NULL:
-            return False
-        free(self.slots_ptr)
-        self.slots_ptr = slots_ptr
-        self.capacity = capacity
-        for i in range(self.count):
-            slots_ptr[self.slot_of(rows_ptr[i].source, rows_ptr[i].minute)] = i + 1
-        return True
-
-    cdef uint32_t slot_of(self, uint32_t source, uint32_t minute) noexcept nogil:
-        cdef uint32_t mask = self.capacity * 2 - 1, place
-        cdef uint32_t slot = (source * 2654435761U ^ minute * 40503U) & mask
-        while self.slots_ptr[slot]:
-            place = self.slots_ptr[slot] - 1
-            if self.rows_ptr[place].source == source and self.rows_ptr[place].minute == minute:
-                return slot
-            slot = (slot + 1) & mask
-        return slot
+        for i in range(self.rows.count):
+            free((<minute_t*>pair_row(&self.rows, i)).counts_ptr)
+        pair_clear(&self.rows)
 
     cdef minute_t* row(self, uint32_t source, uint32_t minute) noexcept nogil:
-        cdef uint32_t slot
-        cdef minute_t* row_ptr
-        if self.count == self.capacity and not self.grow():
-            return NULL
-        slot = self.slot_of(source, minute)
-        if self.slots_ptr[slot] == 0:
-            row_ptr = &self.rows_ptr[self.count]
-            memset(row_ptr, 0, sizeof(minute_t))
+        """NULL when there is no memory."""
+        cdef minute_t* row_ptr = <minute_t*>pair_find(&self.rows, source, minute)
+        if row_ptr != NULL and row_ptr.counts_ptr == NULL:
+            row_ptr.least_ns = <uint64_t>-1
             row_ptr.counts_ptr = <uint32_t*>calloc(BUCKETS, sizeof(uint32_t))
             if row_ptr.counts_ptr == NULL:
                 return NULL
-            row_ptr.source = source
-            row_ptr.minute = minute
-            row_ptr.least_ns = <uint64_t>-1
-            self.count += 1
-            self.slots_ptr[slot] = self.count
-        return &self.rows_ptr[self.slots_ptr[slot] - 1]
+        return row_ptr
 
     cdef bint add_lines(self, const line_t* lines_ptr, uint64_t count) noexcept nogil:
         cdef const line_t* line_ptr
@@ -194,11 +164,11 @@ cdef class Minutes:
         cdef uint32_t i
         cdef minute_t* r
         rows = []
-        for i in range(self.count):
-            r = &self.rows_ptr[i]
+        for i in range(self.rows.count):
+            r = <minute_t*>pair_row(&self.rows, i)
+            if r.counts_ptr == NULL:    # there was no memory for it, and nothing was counted
+                continue
             durations = r.invocations, r.total_ns, r.least_ns, r.most_ns, packed(r.counts_ptr)
             rows.append((r.source, r.minute, r.invocations, r.errors, r.provisioned, durations))
         self.empty()
-        if self.capacity:
-            memset(self.slots_ptr, 0, self.capacity * 2 * sizeof(uint32_t))
         return rows

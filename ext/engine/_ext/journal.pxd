@@ -1,6 +1,7 @@
 # Records on their way to the disk: what a lane appends, what the ledger's thread takes, and the sums that it makes.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from engine._ext.pair_table cimport pair_table_t
 from engine._ext.result cimport InvokeResult
 
 cdef extern from *:
@@ -36,13 +37,7 @@ cdef struct sum_t:
 
 
 cdef class Tally:
-    cdef sum_t* sums_ptr
-    cdef uint32_t* slots_ptr        # open addressing; a place in sums_ptr, plus one
-    cdef readonly uint32_t count
-    cdef uint32_t capacity
-    cdef sum_t* row(self, uint32_t source, uint32_t day) noexcept nogil
-    cdef bint grow(self) noexcept nogil
-    cdef uint32_t slot_of(self, uint32_t source, uint32_t day) noexcept nogil
+    cdef pair_table_t sums          # of sum_t
     cdef bint add_lines(self, const line_t* lines_ptr, uint64_t count) noexcept nogil
 
 

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 from engine._ext.journal cimport line_t
+from engine._ext.pair_table cimport pair_table_t
 
 cdef struct minute_t:
     uint32_t source, minute     # since 1970
@@ -10,12 +11,7 @@ cdef struct minute_t:
 
 
 cdef class Minutes:
-    cdef minute_t* rows_ptr
-    cdef uint32_t* slots_ptr        # open addressing; a place in rows_ptr, plus one
-    cdef readonly uint32_t count
-    cdef uint32_t capacity
+    cdef pair_table_t rows          # of minute_t
     cdef void empty(self) noexcept
-    cdef bint grow(self) noexcept nogil
-    cdef uint32_t slot_of(self, uint32_t source, uint32_t minute) noexcept nogil
     cdef minute_t* row(self, uint32_t source, uint32_t minute) noexcept nogil
     cdef bint add_lines(self, const line_t* lines_ptr, uint64_t count) noexcept nogil
