@@ -93,7 +93,7 @@ class Application:
         if operation == invocations.INVOKE_ASYNC:
             await invocations.invoke_async(self._client, found.labels["FunctionName"], receive, send)
             return operation
-        if operation == streaming.OPERATION:
+        if operation == invocations.INVOKE_STREAM:
             function = found.labels["FunctionName"]
             await streaming.invoke_with_response_stream(self._client, function, scope, receive, send)
             return operation

@@ -20,11 +20,12 @@ from ..errors import InvalidParameterValueException, InvalidRequestContentExcept
 from ..validation import choice_problem, refuse
 from .asgi import JSON, Receive, Scope, Send, read_body, read_query, respond
 
-INVOKE, INVOKE_ASYNC = "Invoke", "InvokeAsync"
+INVOKE, INVOKE_ASYNC, INVOKE_STREAM = "Invoke", "InvokeAsync", "InvokeWithResponseStream"
 # Those of the model that are served here and have no handler, with what is to be said of them.
 OPERATIONS: Final[Mapping[str, str]] = {
     INVOKE: "All invocation types.",
     INVOKE_ASYNC: "Deprecated by Lambda: use Invoke.",
+    INVOKE_STREAM: "Handlers stream by being generators.",
 }
 START: Final = b"/2015-03-31/functions/"
 END: Final = b"/invocations"

@@ -17,9 +17,8 @@ from ..errors import EngineError
 from ..wire.streams import ResponseStream
 from . import event_stream
 from .asgi import Receive, Scope, Send, respond
-from .invocations import log_result, read_request
+from .invocations import INVOKE_STREAM, log_result, read_request
 
-OPERATION: Final = "InvokeWithResponseStream"
 KINDS: Final = ("RequestResponse", "DryRun")
 CHUNK_TYPE: Final = "application/octet-stream"
 
@@ -28,7 +27,7 @@ async def invoke_with_response_stream(
     client: Client, function: str, scope: Scope, receive: Receive, send: Send
 ) -> None:
     """Run a function, and send its answer while it runs. Raises as `invocations.invoke`, before anything is sent."""
-    asked = await read_request(scope, receive, OPERATION, KINDS)
+    asked = await read_request(scope, receive, INVOKE_STREAM, KINDS)
     if asked.invocation_type == "DryRun":
         dry = await client.invoke(function, asked.payload, qualifier=asked.qualifier, invocation_type="DryRun")
         await respond(send, dry.status_code, b"", [(b"x-amz-executed-version", dry.executed_version.encode())])
