@@ -68,13 +68,13 @@ class _Stream(Generic[S]):
 
     @property
     def request_id(self) -> str | None:
-        """Of the invocation; None only where nothing is known of it before it has ended."""
-        return self._source.request_id
+        """Of the invocation."""
+        return self._source.request_id or (None if self.result is None else self.result.request_id)
 
     @property
     def executed_version(self) -> str | None:
-        """The version that runs; None as `request_id`."""
-        return self._source.executed_version
+        """The version that runs."""
+        return self._source.executed_version or (None if self.result is None else self.result.executed_version)
 
     @property
     def result(self) -> InvokeResult | None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from raw_http import Answer, RawHttp
 
 from engine.errors import EngineError
-from engine.rest import invocations
+from engine.rest import event_stream, invocations
 from engine.rest.asgi import read_query
 from engine.rest.handlers import HANDLERS
 from engine.rest.request import ParameterReader
@@ -110,7 +110,8 @@ def check(operation: Any, request: Request, answer: Answer) -> None:
 
 def _parsed(answer: Answer, shape: Any) -> Any:
     raw = {"status_code": answer.status, "headers": answer.headers, "body": answer.body}
-    if answer.status < 300 and shape is not None and shape.serialization.get("payload"):
+    streamed = answer.headers.get("content-type") == event_stream.CONTENT_TYPE
+    if answer.status < 300 and shape is not None and (streamed or shape.serialization.get("payload")):
         shape = None  # a body that is no document
     return botocore.parsers.create_parser("rest-json").parse(raw, shape)
 
