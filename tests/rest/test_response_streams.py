@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import os
 import socket
 import struct
 from pathlib import Path
@@ -20,8 +19,7 @@ import os, socket, time
 def handler(event, context):
     if event.get("waits_for"):
         yield b"first"
-        with socket.socket(socket.AF_UNIX) as told:
-            told.connect("\\0" + event["waits_for"])
+        with socket.create_connection(("127.0.0.1", event["waits_for"])) as told:
             told.recv(1)
         yield "second"
     elif event.get("fails"):
@@ -60,11 +58,9 @@ def told(aws: Any, function: str, event: object, **given: Any) -> tuple[Any, byt
 
 
 def test_the_first_bytes_come_before_the_handler_ends(aws: Any) -> None:
-    name = f"engine-test-{os.getpid()}"
-    with socket.socket(socket.AF_UNIX) as gate:
-        gate.bind("\0" + name)
-        gate.listen()
-        event = json.dumps({"waits_for": name}).encode()
+    with socket.create_server(("127.0.0.1", 0)) as gate:
+        gate.settimeout(PATIENCE_S)
+        event = json.dumps({"waits_for": gate.getsockname()[1]}).encode()
         answer = aws.invoke_with_response_stream(FunctionName="streams", Payload=event)["EventStream"]
         stream = iter(answer)
         assert next(stream) == {"PayloadChunk": {"Payload": b"first"}}
