@@ -30,7 +30,8 @@ async def invoke_with_response_stream(
     asked = await read_request(scope, receive, INVOKE_STREAM, KINDS)
     if asked.invocation_type == "DryRun":
         dry = await client.invoke(function, asked.payload, qualifier=asked.qualifier, invocation_type="DryRun")
-        await respond(send, dry.status_code, b"", [(b"x-amz-executed-version", dry.executed_version.encode())])
+        told = [(b"x-amzn-requestid", dry.request_id.encode())]
+        await respond(send, dry.status_code, b"", [*told, (b"x-amz-executed-version", dry.executed_version.encode())])
         return
     stream = await client.invoke_stream(
         function,
