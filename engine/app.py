@@ -44,7 +44,8 @@ from .wire.payload import encode_extra, encode_payload, event_bytes, too_large
 from .wire.streams import BlockingResponseStream, ResponseStream
 
 BlockingInvoke: TypeAlias = (
-    "Callable[[str, object, str | None, str, Mapping[str, object] | str | None, bool, str | None], InvokeResult]"
+    "Callable[[str, object, str | None, str, Mapping[str, object] | str | None, bool, str | None, str | None], "
+    "InvokeResult]"
 )
 T = TypeVar("T")
 TICK_S = 0.01
@@ -53,13 +54,15 @@ TICK_S = 0.01
 class Doorway(NamedTuple):
     """What a compiled door needs to hand invocations straight to the scheduler, on the engine's own loop.
 
-    accept(lane, function, qualifier, event, extra, waiting): see `EventLifecycle.accept`. traced(lane, extra, header,
-    invocation type): what goes beside an event that came with a trace header. stream(lane, event, extra, wants log
-    tail, flow): accepts an invocation whose answer goes to the flow.
+    tenant_lane_of(function, qualifier, tenant, invocation type): see `Dispatch.tenant_lane`. accept(lane, function,
+    qualifier, event, extra, waiting): see `EventLifecycle.accept`. traced(lane, extra, header, invocation type): what
+    goes beside an event that came with a trace header. stream(lane, event, extra, wants log tail, flow): accepts an
+    invocation whose answer goes to the flow.
     """
 
     scheduler: Scheduler
     lane_of: Callable[[str, str | None], Lane]
+    tenant_lane_of: Callable[[str, str | None, str, str], Lane]
     receipt: Callable[[Lane, str], InvokeResult]
     accept: Callable[[Lane, str, str | None, bytes, bytes, Waiting], None]
     traced: Callable[[Lane, bytes, str, str], bytes]
@@ -290,22 +293,28 @@ class Engine(ControlPlane, SchedulePlane, ResourcePlane, LayerPlane, AccountPlan
         client_context: Mapping[str, object] | str | None = None,
         log_tail: bool = False,
         trace_header: str | None = None,
+        tenant_id: str | None = None,
     ) -> InvokeResult:
         """Run a function and wait for its answer; an "Event" is only accepted, and then run as Lambda runs events.
 
         name: a name, `name:qualifier`, or ARN. payload: a JSON value, or `bytes` that are JSON already; None sends `{}`
         as Lambda does when there is none (`b"null"` sends null). client_context: a mapping, or base64 as Lambda takes
-        it. trace_header: the X-Amzn-Trace-Id of whoever invokes, by which recursion is found. A function's own failure
-        is a result with `function_error`. Raises ResourceNotFoundException, TooManyRequestsException (with `reason`),
-        RequestTooLargeException, InvalidParameterValueException, RecursiveInvocationException.
+        it. trace_header: the X-Amzn-Trace-Id of whoever invokes, by which recursion is found. tenant_id: for whom, of
+        a function that keeps its tenants apart: 1 to 256 letters, digits, blanks and `._:/=+-@`. A function's own
+        failure is a result with `function_error`. Raises ResourceNotFoundException, TooManyRequestsException (with
+        `reason`), RequestTooLargeException, InvalidParameterValueException, RecursiveInvocationException.
         """
         if self._control is None:
             raise errors.EngineClosedError("the engine is not open: use `async with Engine() as engine`")
-        lane = self._control.dispatch.lane(name, qualifier)
+        dispatch = self._control.dispatch
+        if tenant_id is None:
+            lane = dispatch.lane(name, qualifier)
+        else:
+            lane = dispatch.tenant_lane(name, qualifier, tenant_id, invocation_type)
         body = payload if type(payload) is bytes else encode_payload(payload)
         if len(body) > config.EVENT_MAX_BYTES:
             raise too_large(len(body))
-        extra = b"" if client_context is None else encode_extra(client_context)
+        extra = b"" if client_context is None and tenant_id is None else encode_extra(client_context, tenant_id)
         if trace_header is not None:
             extra = self._traced(lane, extra, trace_header, invocation_type)
         if invocation_type == "Event":
@@ -328,6 +337,7 @@ class Engine(ControlPlane, SchedulePlane, ResourcePlane, LayerPlane, AccountPlan
         client_context: Mapping[str, object] | str | None = None,
         log_tail: bool = False,
         trace_header: str | None = None,
+        tenant_id: str | None = None,
     ) -> ResponseStream:
         """Run a function and take its answer as it gives it: an asynchronous iterator of bytes.
 
@@ -337,7 +347,7 @@ class Engine(ControlPlane, SchedulePlane, ResourcePlane, LayerPlane, AccountPlan
         goes on. Arguments and errors are those of `invoke`.
         """
         source = LoopSource(self._loop if self._control is not None else asyncio.get_running_loop())
-        lane, body, extra = self._to_stream(name, payload, qualifier, client_context, trace_header)
+        lane, body, extra = self._to_stream(name, payload, qualifier, client_context, trace_header, tenant_id)
         streaming.begin(self._scheduler, lane, body, extra, log_tail, source.flow)
         return await ResponseStream.begun(source)
 
@@ -348,9 +358,10 @@ class Engine(ControlPlane, SchedulePlane, ResourcePlane, LayerPlane, AccountPlan
         qualifier: str | None,
         client_context: Mapping[str, object] | str | None,
         trace_header: str | None,
+        tenant_id: str | None,
     ) -> tuple[Lane, bytes, bytes]:
-        lane, body = self._opened().dispatch.lane(name, qualifier), event_bytes(payload)
-        extra = b"" if client_context is None else encode_extra(client_context)
+        lane, body = self._opened().dispatch.lane_for(name, qualifier, tenant_id), event_bytes(payload)
+        extra = b"" if client_context is None and tenant_id is None else encode_extra(client_context, tenant_id)
         return lane, body, extra if trace_header is None else self._traced(lane, extra, trace_header, "RequestResponse")
 
     def blocking_stream(
@@ -361,16 +372,17 @@ class Engine(ControlPlane, SchedulePlane, ResourcePlane, LayerPlane, AccountPlan
         client_context: Mapping[str, object] | str | None,
         log_tail: bool,
         trace_header: str | None,
+        tenant_id: str | None,
     ) -> BlockingResponseStream:
         """What `engine.sync` calls from any thread, with the arguments of `invoke_stream` in order."""
         scheduler, source = self._scheduler, ThreadSource()
-        lane, body, extra = self._to_stream(name, payload, qualifier, client_context, trace_header)
+        lane, body, extra = self._to_stream(name, payload, qualifier, client_context, trace_header, tenant_id)
         try:
             streaming.begin(scheduler, lane, body, extra, log_tail, source.flow, on_loop=False)
         except errors.EngineClosedError:
             if not lane.closed or scheduler.closed:
                 raise
-            lane = self._opened().dispatch.lane(name, qualifier)  # it was updated in that instant
+            lane = self._opened().dispatch.lane_for(name, qualifier, tenant_id)  # it was updated in that instant
             streaming.begin(scheduler, lane, body, extra, log_tail, source.flow, on_loop=False)
         source.wait = partial(streaming.wait, scheduler, lane)
         return BlockingResponseStream.begun(source)
@@ -378,7 +390,8 @@ class Engine(ControlPlane, SchedulePlane, ResourcePlane, LayerPlane, AccountPlan
     def blocking_invoke(self) -> BlockingInvoke:
         """What `engine.sync` calls from any thread, with the arguments of `invoke` in order."""
         control, scheduler = self._opened(), self._scheduler
-        lane_of, call = control.dispatch.lane, scheduler.call_blocking
+        dispatch, call = control.dispatch, scheduler.call_blocking
+        lane_of = dispatch.lane
 
         def invoke(
             name: str,
@@ -388,12 +401,16 @@ class Engine(ControlPlane, SchedulePlane, ResourcePlane, LayerPlane, AccountPlan
             client_context: Mapping[str, object] | str | None,
             log_tail: bool,
             trace_header: str | None,
+            tenant_id: str | None,
         ) -> InvokeResult:
             body = payload if type(payload) is bytes else encode_payload(payload)
             if len(body) > config.EVENT_MAX_BYTES:
                 raise too_large(len(body))
-            extra = b"" if client_context is None else encode_extra(client_context)
-            lane = lane_of(name, qualifier)
+            extra = b"" if client_context is None and tenant_id is None else encode_extra(client_context, tenant_id)
+            if tenant_id is None:
+                lane = lane_of(name, qualifier)
+            else:
+                lane = dispatch.tenant_lane(name, qualifier, tenant_id, invocation_type)
             if trace_header is not None:
                 extra = self._traced(lane, extra, trace_header, invocation_type)
             if invocation_type != "RequestResponse":
@@ -403,7 +420,8 @@ class Engine(ControlPlane, SchedulePlane, ResourcePlane, LayerPlane, AccountPlan
             except errors.EngineClosedError:
                 if not lane.closed or scheduler.closed:
                     raise
-                return call(lane_of(name, qualifier), body, extra, log_tail)  # it was updated in that instant
+                lane = dispatch.lane_for(name, qualifier, tenant_id)  # updated, or the tenant left, in that instant
+                return call(lane, body, extra, log_tail)
 
         return invoke
 
@@ -417,7 +435,8 @@ class Engine(ControlPlane, SchedulePlane, ResourcePlane, LayerPlane, AccountPlan
         def stream(lane: Lane, event: bytes, extra: bytes, wants_tail: bool, flow: Flow) -> None:
             streaming.begin(scheduler, lane, event, extra, wants_tail, flow)
 
-        return Doorway(scheduler, control.dispatch.lane, receipt, self.events.accept, self._traced, stream)
+        lane_of, tenant_lane_of = control.dispatch.lane, control.dispatch.tenant_lane
+        return Doorway(scheduler, lane_of, tenant_lane_of, receipt, self.events.accept, self._traced, stream)
 
     def _traced(self, lane: Lane, extra: bytes, header: str, invocation_type: str) -> bytes:
         catalog = self._opened().catalog

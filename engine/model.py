@@ -14,6 +14,7 @@ from . import config
 Code: TypeAlias = "str | os.PathLike[str] | bytes"  # a folder, a .zip, a .py file, or the bytes of a zip
 Network: TypeAlias = Literal["host", "loopback", "none"]
 RecursiveLoop: TypeAlias = Literal["Allow", "Terminate"]
+TenantIsolation: TypeAlias = Literal["PER_TENANT"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class FunctionConfiguration:
 
     `network` is what it may reach; None is the engine's own default. `snap_start` is Lambda's PublishedVersions:
     `$LATEST` only hands it on to versions that are published of it, and `starts_from_snapshot` says where it holds.
-    Log levels are there with the format JSON only. `kept` are settings that Lambda has and this engine only gives back.
+    Log levels are there with the format JSON only. `tenant_isolation`: no environment serves two tenants. `kept` are
+    settings that Lambda has and this engine only gives back.
     """
 
     function_name: str
@@ -65,6 +67,7 @@ class FunctionConfiguration:
     application_log_level: str | None = None
     system_log_level: Literal["DEBUG", "INFO", "WARN"] | None = None
     log_group_name: str = ""
+    tenant_isolation: TenantIsolation | None = None
     kept: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
     @property

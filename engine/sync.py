@@ -119,6 +119,7 @@ class Engine(BlockingRecords):
         client_context: Mapping[str, object] | str | None = None,
         log_tail: bool = False,
         trace_header: str | None = None,
+        tenant_id: str | None = None,
     ) -> InvokeResult:
         """Run a function and wait for its answer; see `engine.Engine.invoke`."""
         invoke = self._invoke
@@ -133,9 +134,10 @@ class Engine(BlockingRecords):
                     invocation_type="Event",
                     client_context=client_context,
                     trace_header=trace_header,
+                    tenant_id=tenant_id,
                 )
             )
-        return invoke(name, payload, qualifier, invocation_type, client_context, log_tail, trace_header)
+        return invoke(name, payload, qualifier, invocation_type, client_context, log_tail, trace_header, tenant_id)
 
     def invoke_stream(
         self,
@@ -146,6 +148,7 @@ class Engine(BlockingRecords):
         client_context: Mapping[str, object] | str | None = None,
         log_tail: bool = False,
         trace_header: str | None = None,
+        tenant_id: str | None = None,
     ) -> BlockingResponseStream:
         """Run a function and take its answer as it gives it: an iterator of bytes; see `engine.Engine.invoke_stream`.
 
@@ -153,7 +156,7 @@ class Engine(BlockingRecords):
         """
         if self._invoke is None:
             raise errors.EngineClosedError("the engine is not open: use `with Engine() as engine`")
-        return self._engine.blocking_stream(name, payload, qualifier, client_context, log_tail, trace_header)
+        return self._engine.blocking_stream(name, payload, qualifier, client_context, log_tail, trace_header, tenant_id)
 
     def create_function(
         self, name: str, *, code: Code, handler: str, layers: Sequence[Code] = (), **settings: Any

@@ -31,6 +31,7 @@ DESTINATION_PATTERN: Final = (
     r"((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)"
 )
 DEAD_LETTER_PATTERN: Final = r"(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()"
+TENANT_ID_PATTERN: Final = r"[a-zA-Z0-9\._:\/=+\-@ ]+"
 LOG_GROUP_PATTERN: Final = r"[\.\-_/#A-Za-z0-9]+"
 ENVIRONMENT_NAME_PATTERN: Final = r"[a-zA-Z]([a-zA-Z0-9_])+"
 ENVIRONMENT_NAME_TAKEN: Final = r"[a-zA-Z][a-zA-Z0-9_]*"  # one letter too, which Lambda refuses and programs use
@@ -43,6 +44,8 @@ DESCRIPTION_MAX: Final = 256
 DESTINATION_MAX: Final = 350
 RESOURCE_ARN_MAX: Final = 10_000
 LOG_GROUP_MAX: Final = 512
+TENANT_ID_MAX: Final = 256
+TENANT_ISOLATION_MODES: Final = ("PER_TENANT",)
 ARCHITECTURES: Final = ("x86_64", "arm64")
 LOG_FORMATS: Final = ("JSON", "Text")
 APPLICATION_LOG_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
@@ -137,6 +140,11 @@ def validate_provisioned_concurrency(provisioned: object) -> None:
     refuse(number_problem(provisioned, "provisionedConcurrentExecutions", 1, None))
 
 
+def validate_tenant_id(tenant_id: object) -> None:
+    """1 to 256 letters, digits, blanks and `._:/=+-@`. Raises `ValidationException`."""
+    refuse(text_problem(tenant_id, "tenantId", TENANT_ID_PATTERN, TENANT_ID_MAX, least=1))
+
+
 def validate_architecture(architecture: object) -> None:
     """x86_64 or arm64. Raises `ValidationException`."""
     refuse(_architecture(architecture))
@@ -196,6 +204,7 @@ def validate_configuration(
     application_log_level: object = None,
     system_log_level: object = None,
     log_group: object = None,
+    tenant_isolation: object = None,
 ) -> None:
     """Check the settings of one function together, so that one answer names everything that is out of range.
 
@@ -219,6 +228,7 @@ def validate_configuration(
         _flag(snap_start, "snapStart"),
         None if dead_letter_target_arn is None else _destination(dead_letter_target_arn, "DeadLetter"),
         *_logging_problems(log_format, application_log_level, system_log_level, log_group),
+        _tenancy(tenant_isolation),
     )
     _check_runtime(str(runtime))
     if log_format == "Text" and (application_log_level is not None or system_log_level is not None):
@@ -231,6 +241,10 @@ def validate_configuration(
         raise InvalidParameterValueException(f"Cannot reference more than {config.LAYERS_MAX} layers.")
     if isinstance(environment, Mapping):
         _check_environment(environment)
+    if snap_start and tenant_isolation is not None:
+        raise InvalidParameterValueException(
+            "SnapStart is not supported for functions with tenancy configuration: give one of them up."
+        )
     if snap_start and isinstance(ephemeral_storage_mb, int) and ephemeral_storage_mb > config.EPHEMERAL_MIN_MB:
         raise InvalidParameterValueException(
             f"SnapStart does not support ephemeral storage above {config.EPHEMERAL_MIN_MB} MB, and this function has "
@@ -361,6 +375,12 @@ def _logging_problems(
         yield choice_problem(system_level, "loggingConfig.systemLogLevel", SYSTEM_LOG_LEVELS)
     if group is not None:
         yield text_problem(group, "loggingConfig.logGroup", LOG_GROUP_PATTERN, LOG_GROUP_MAX, least=1)
+
+
+def _tenancy(mode: object) -> str | None:
+    if mode is None:
+        return None
+    return choice_problem(mode, "tenancyConfig.tenantIsolationMode", TENANT_ISOLATION_MODES)
 
 
 def _network(network: object) -> str | None:

@@ -291,7 +291,7 @@ cdef class Connection:
         cdef Ticket ticket
         cdef Lane lane
         cdef bytes extra = b""
-        cdef str qualifier = None, kind = "RequestResponse", trace = None, function
+        cdef str qualifier = None, kind = "RequestResponse", trace = None, tenant = None, function
         cdef bint wants_tail = False
         cdef const uint8_t* payload_ptr = b"{}"
         cdef size_t length = 2
@@ -307,10 +307,13 @@ cdef class Connection:
             if length > EVENT_MAX:
                 raise self.exchange.refusal(length)
             if invoke.options.at != NULL:
-                qualifier, kind, extra, wants_tail, trace = self.exchange.options(
+                qualifier, kind, extra, wants_tail, trace, tenant = self.exchange.options(
                     PyBytes_FromStringAndSize(<const char*>invoke.options.at, invoke.options.length))
             function = PyUnicode_DecodeUTF8(<const char*>invoke.function.at, invoke.function.length, "replace")
-            lane = self.exchange.lane_of(function, qualifier)
+            if tenant is None:
+                lane = self.exchange.lane_of(function, qualifier)
+            else:
+                lane = self.exchange.tenant_lane_of(function, qualifier, tenant, kind)
             if trace is not None:
                 extra = self.exchange.traced(lane, extra, trace, kind)
             if kind == "DryRun":

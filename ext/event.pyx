@@ -249,6 +249,9 @@ cdef class Traffic:
             queue = event.queue
             queue.in_flight -= 1
             self.in_flight -= 1
+            if event.lane is not None:          # a tenant's, which other lanes of the queue are not to be held up by
+                event.lane.events -= 1
+                event.lane = None
             touched[queue.id] = queue
             if (not queue.keeps_success and not queue.dropped and type(outcome) is InvokeResult
                     and (<InvokeResult>outcome).function_error is None):

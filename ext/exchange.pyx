@@ -31,19 +31,21 @@ cdef class Party:
 cdef class Exchange(Door):
     """What all connections of a server share.
 
-    lane_of(function, qualifier): the Lane. control(connection, id or None, method, parameters as MessagePack): runs any
-    method but `invoke`, and calls `connection.respond`. options(MessagePack): (qualifier, invocation type, extra, wants
-    log tail, trace header or None). receipt(lane, type): the answer to what is not run. accept(lane, function,
-    qualifier, event, extra, ticket): keeps an event, and tells the ticket once it is kept. traced(lane, extra, header,
-    type): extra with what the header becomes. error_answer(id, exception): its bytes.
+    lane_of(function, qualifier), tenant_lane_of(function, qualifier, tenant, type): the Lane. control(connection, id or
+    None, method, parameters as MessagePack): runs any method but `invoke`, and calls `connection.respond`.
+    options(MessagePack): (qualifier, invocation type, extra, wants log tail, trace header or None, tenant or None).
+    receipt(lane, type): the answer to what is not run. accept(lane, function, qualifier, event, extra, ticket): keeps
+    an event, and tells the ticket once it is kept. traced(lane, extra, header, type): extra with what the header
+    becomes. error_answer(id, exception): its bytes.
     refusal(length): the exception for an event that is too large. left(connection): it is gone. failed(connection,
     exception): something went wrong that is nobody's fault but ours; it should be ended.
     """
 
-    def __init__(self, Scheduler scheduler not None, *, lane_of, control, options, receipt, accept, traced,
-                 error_answer, refusal, left, failed):
+    def __init__(self, Scheduler scheduler not None, *, lane_of, tenant_lane_of, control, options, receipt, accept,
+                 traced, error_answer, refusal, left, failed):
         self.scheduler = scheduler
         self.lane_of = lane_of
+        self.tenant_lane_of = tenant_lane_of
         self.control = control
         self.options = options
         self.receipt = receipt

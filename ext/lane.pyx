@@ -68,10 +68,8 @@ cdef class Lane:
             self.entries[i].outstanding = self.entries[i].held = False
             self.free_slots[i] = SLOTS - 1 - i
         self.free_count = SLOTS
-        self.used_top = 0
-        self.spilled_bytes = 0
         self.environments = []
-        self.ready = self.starting = self.frozen_count = 0
+        self.ready = self.starting = self.frozen_count = self.used_top = self.spilled_bytes = 0
         memset(self.frozen, 0, sizeof(self.frozen))
         self.waiters = [None] * SLOTS
         self.poisoned = False
@@ -164,6 +162,7 @@ cdef class Lane:
     cdef int turn_away(self, object waiter, object error) except -1:
         """An accepted invocation will not run: its caller gets this exception."""
         self.outstanding -= 1
+        self.meter.outstanding -= 1
         self.quota.give_back()
         try:
             if waiter is not None:
@@ -337,6 +336,7 @@ cdef class Lane:
         if epoch == self.epoch and not entry_ptr.held:
             self.free_slot(index)
         self.outstanding -= 1
+        self.meter.outstanding -= 1
         self.quota.give_back()
         if env.company and self.outstanding == 0 and env.index >= 0:
             freeze(self, env)

@@ -149,6 +149,10 @@ cdef class Port:
         """The id of the invocation under way; empty before the first."""
         return "" if self.context is None else self.context.aws_request_id
 
+    def tenant_id(self) -> str | None:
+        """Whose invocation is under way, where tenants are kept apart."""
+        return None if self.context is None else self.context.tenant_id
+
     def claim(self) -> bool:
         """Wait for an invocation and claim it. False when this environment is to end instead."""
         cdef int index = NONE

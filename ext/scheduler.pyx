@@ -178,13 +178,14 @@ cdef class Scheduler:
             given_id = request_id
         lane.quota.used += 1
         lane.outstanding += 1
-        if lane.outstanding > lane.meter.peak:
-            lane.meter.peak = lane.outstanding
+        lane.meter.outstanding += 1
+        lane.meter.peak = max(lane.meter.peak, lane.meter.outstanding)
         try:
             lane.enter(given_id, payload_ptr, length, extra, waiter, wants_tail, monotonic_ns())
         except BaseException:
             lane.quota.give_back()
             lane.outstanding -= 1
+            lane.meter.outstanding -= 1
             raise
         self.woke = lane.ring()
         if not lane.active or not self.watched:
@@ -198,9 +199,7 @@ cdef class Scheduler:
         """Whether another environment would help. Unknown service times are left to the supervisor's tick."""
         if lane.ready + lane.starting == 0 or self.lambda_scaling:
             return True
-        if lane.ready == 0:
-            return False
-        return (lane.outstanding - lane.ready) * lane.service_ns >= lane.cold_ns * lane.ready
+        return lane.ready > 0 and (lane.outstanding - lane.ready) * lane.service_ns >= lane.cold_ns * lane.ready
 
     cdef int drain_all(self) except -1:
         cdef Lane lane

@@ -53,7 +53,7 @@ class Event:
     extra: bytes
     payload: bytes
     queue: EventQueue
-    lane: Lane
+    lane: Lane | None
     waiting: Any
     def set_result(self, result: object) -> None: ...
     def set_exception(self, error: BaseException) -> None: ...

@@ -28,6 +28,7 @@ class Meter:
     timeouts: int
     billed_ms: int
     throttles: int
+    outstanding: int
     peak: int
     serials: int
     def __init__(self, records_max: int) -> None: ...

@@ -22,6 +22,7 @@ from ..model import (
     LogPage,
     Network,
     ProvisionedConcurrencyConfig,
+    TenantIsolation,
 )
 from ..records.statistics import BillTable
 from ..store.build import Progress
@@ -113,11 +114,19 @@ class Client(BlockingSchedules, BlockingResources, BlockingLayers, BlockingRecor
         client_context: Mapping[str, object] | str | None = None,
         log_tail: bool = False,
         trace_header: str | None = None,
+        tenant_id: str | None = None,
         timeout_s: float | None = None,
     ) -> InvokeResult:
         """Run a function and wait for its answer; see `engine.Engine.invoke`. timeout_s: how long to wait."""
         params = invoke_params(
-            name, payload, qualifier, invocation_type, client_context, log_tail, trace_header or self._own_trace()
+            name,
+            payload,
+            qualifier,
+            invocation_type,
+            client_context,
+            log_tail,
+            trace_header or self._own_trace(),
+            tenant_id,
         )
         return self._ask_with("invoke", answers.result, params, timeout_s)
 
@@ -145,6 +154,7 @@ class Client(BlockingSchedules, BlockingResources, BlockingLayers, BlockingRecor
         application_log_level: str | None = None,
         system_log_level: str | None = None,
         log_group: str | None = None,
+        tenant_isolation: TenantIsolation | None = None,
         kept: Mapping[str, object] | None = None,
     ) -> FunctionConfiguration:
         """Deploy a function; see `engine.Engine.create_function`. A folder is built and zipped on this host."""
@@ -167,6 +177,7 @@ class Client(BlockingSchedules, BlockingResources, BlockingLayers, BlockingRecor
                 "application_log_level": application_log_level,
                 "system_log_level": system_log_level,
                 "log_group": log_group,
+                "tenant_isolation": tenant_isolation,
                 "kept": None if kept is None else dict(kept),
             }
         )

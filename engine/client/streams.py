@@ -168,6 +168,7 @@ class AsynchronousStreams(ABC):
         client_context: Mapping[str, object] | str | None = None,
         log_tail: bool = False,
         trace_header: str | None = None,
+        tenant_id: str | None = None,
         timeout_s: float | None = None,
     ) -> ResponseStream:
         """Run a function and take its answer as it gives it; see `engine.Engine.invoke_stream`.
@@ -175,7 +176,7 @@ class AsynchronousStreams(ABC):
         timeout_s: how long to wait for each chunk.
         """
         trace = trace_header or self._own_trace()
-        params = stream_params(name, payload, qualifier, client_context, log_tail, trace)
+        params = stream_params(name, payload, qualifier, client_context, log_tail, trace, tenant_id)
         source = LinkSource(self._loop, self._timeout_s if timeout_s is None else timeout_s)
         await source.open(await self._usable_link(), params)
         return await ResponseStream.begun(source)
@@ -199,6 +200,7 @@ class BlockingStreams(ABC):
         client_context: Mapping[str, object] | str | None = None,
         log_tail: bool = False,
         trace_header: str | None = None,
+        tenant_id: str | None = None,
         timeout_s: float | None = None,
     ) -> BlockingResponseStream:
         """Run a function and take its answer as it gives it; see `engine.sync.Engine.invoke_stream`.
@@ -206,6 +208,6 @@ class BlockingStreams(ABC):
         timeout_s: how long to wait for each chunk. For one thread at a time.
         """
         trace = trace_header or self._own_trace()
-        params = stream_params(name, payload, qualifier, client_context, log_tail, trace)
+        params = stream_params(name, payload, qualifier, client_context, log_tail, trace, tenant_id)
         wait_s = self._timeout_s if timeout_s is None else timeout_s
         return BlockingResponseStream.begun(SharedSource(self._live(), params, wait_s))

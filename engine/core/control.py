@@ -51,6 +51,7 @@ from ..store.storage import Storage
 from ..validation import number_problem, refuse, text_problem, validate_configuration
 from .dispatch import Dispatch, LaneSettings
 from .folders import engine_folder, remove_of_dead_processes
+from .pools import Pool
 from .provisioned import ProvisionedConcurrency
 from .quarters import jail_plan
 from .snapshots import After
@@ -187,12 +188,16 @@ class Control:
     ) -> Deployed:
         """New settings; see `Engine.update_function_configuration`."""
         latest = self.catalog.get(name).latest
+        if "tenant_isolation" in changes:
+            raise InvalidParameterValueException(
+                f"tenant_isolation of {name} cannot be modified: it is said when the function is created"
+            )
         unknown = changes.keys() - CHANGEABLE
         if unknown:
             told = ", ".join(sorted(unknown))
             raise InvalidParameterValueException(f"unknown setting {told}: choose from {', '.join(sorted(CHANGEABLE))}")
         merged = {setting: changes.get(setting, getattr(latest, setting)) for setting in CHANGEABLE}
-        merged["architecture"] = latest.architecture
+        merged |= {"architecture": latest.architecture, "tenant_isolation": latest.tenant_isolation}
         if merged["log_format"] != "JSON":  # levels of a log that was JSON go with that
             merged |= {level: changes.get(level) for level in LOG_LEVELS}
         self._check(name, merged, len(latest.layers if layers is None else layers))
@@ -394,8 +399,10 @@ class Control:
     def stats(self, name: str | None) -> dict[str, Any]:
         """Counts per function and version, and of the engine as a whole."""
         wanted = None if name is None else self.catalog.resolve(name).function_name
-        pools = {(pool.lane.name, pool.lane.version): pool for pool in self._supervisor.pools if not pool.superseded}
-        lanes = {key: pool.lane for key, pool in pools.items()}
+        pools: dict[tuple[str, str], list[Pool]] = {}
+        for pool in self._supervisor.pools:
+            if not pool.superseded:
+                pools.setdefault((pool.lane.name, pool.lane.version), []).append(pool)
         snapshots = self._supervisor.snapshots
         functions: dict[str, Any] = {}
         upkeep = self._supervisor.upkeep
@@ -408,14 +415,19 @@ class Control:
                 meter, _ = self.dispatch.books.get(key, (self._unused, None))
                 versions["versions"][configuration.version] = version_statistics(
                     meter,
-                    lanes.get(key),
+                    [pool.lane for pool in pools.get(key, [])],
                     upkeep.prewarms(key),
                     self.provisioned.statistics(*key),
-                    snapshots.statistics(pools.get(key)),
+                    snapshots.statistics(next((pool for pool in pools.get(key, []) if pool.home is None), None)),
+                    sum(pool.home is not None for pool in pools.get(key, []))
+                    if configuration.tenant_isolation is not None
+                    else None,
                 )
         return {
             "functions": functions,
-            "environments": sum(lane.ready + lane.starting for lane in lanes.values()),
+            "environments": sum(
+                pool.lane.ready + pool.lane.starting for together in pools.values() for pool in together
+            ),
             "environments_memory_mb": upkeep.held_mb(self._supervisor.pools),
             "environment_deaths": self._supervisor.deaths,
             "evictions": upkeep.evictions,

@@ -16,6 +16,7 @@ from ..model import (
     FunctionState,
     Network,
     ProvisionedConcurrencyConfig,
+    TenantIsolation,
 )
 from ..store.build import Progress
 from ..store.event_invoke import event_settings
@@ -60,6 +61,7 @@ class ControlPlane(ABC):
         application_log_level: str | None = None,
         system_log_level: str | None = None,
         log_group: str | None = None,
+        tenant_isolation: TenantIsolation | None = None,
         kept: Mapping[str, object] | None = None,
     ) -> FunctionConfiguration:
         """Deploy a function.
@@ -69,7 +71,8 @@ class ControlPlane(ABC):
         start from a snapshot. dead_letter_target_arn: the queue or topic that events go to which failed for good.
         architecture: None is this host's own, the only one that is taken. log_format: "Text" or "JSON"; with JSON
         application_log_level (TRACE to FATAL) and system_log_level (DEBUG, INFO or WARN), else INFO. log_group: None is
-        Lambda's own for the function. kept: settings that Lambda has and this engine only gives back, JSON by their
+        Lambda's own for the function. tenant_isolation: "PER_TENANT" has no environment serve two tenants, and each
+        invocation name its own; for good. kept: settings that Lambda has and this engine only gives back, JSON by their
         names there; of an update a value of None takes one away.
         Raises ResourceConflictException when the name is taken, and what Lambda raises for values it does not take.
         """
@@ -95,6 +98,7 @@ class ControlPlane(ABC):
                 "application_log_level": application_log_level,
                 "system_log_level": system_log_level,
                 "log_group": log_group,
+                "tenant_isolation": tenant_isolation,
                 "kept": kept or {},
             },
             layers,

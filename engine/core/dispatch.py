@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import random
 from typing import TypeVar
@@ -21,9 +22,11 @@ from ..records.book import LogBook
 from ..records.ledger import InvocationLedger
 from ..records.segments import Source
 from ..store.catalog import Catalog
+from ..validation import validate_tenant_id
 from .pools import Pool, cpu_share
-from .routes import Split
+from .routes import Split, Tenanted
 from .supervisor import Supervisor
+from .tenants import Tenants, missing_tenant, unexpected_tenant
 
 SPIN_US = 100.0
 REMEMBERED_MAX = 65_536
@@ -75,37 +78,108 @@ class Dispatch:
         self._shares: dict[tuple[str, str], Quota] = {}
         self._pools: dict[tuple[str, str], Pool] = {}
         self._remembered: dict[tuple[str, str | None], Lane] = {}
-        self.splits: dict[tuple[str, str | None], Split] = {}  # of names that lead to two versions, which no memo has
+        self.splits: dict[tuple[str, str | None], Split | Tenanted] = {}  # of names that lead to more than one lane
+        self._tenants = Tenants()
+        supervisor.on_vacant = self._vacate
         self.books: dict[tuple[str, str], tuple[Meter, LogBook]] = {}
         self._deal_out()
 
     def lane(self, reference: str, qualifier: str | None = None) -> Lane:
         """The lane for a name, partial or full ARN, with a qualifier; of an alias with weights one by these.
 
-        Raises ResourceNotFoundException.
+        Raises ResourceNotFoundException, InvalidParameterValueException of a function that keeps tenants apart.
         """
         try:
             return self._remembered[reference, qualifier]
         except KeyError:
             route = self.route(reference, qualifier)
+            if isinstance(route, Tenanted):
+                raise missing_tenant() from None
             return route.drawn(random()) if isinstance(route, Split) else route
 
-    def route(self, reference: str, qualifier: str | None = None) -> Lane | Split:
-        """As `lane`, but with both lanes of an alias with weights."""
+    def tenant_lane(
+        self, reference: str, qualifier: str | None, tenant_id: str, invocation_type: str = "RequestResponse"
+    ) -> Lane:
+        """The lane of one tenant; of what is not run here and now that of the version, which stands for it.
+
+        Raises as `lane` does, InvalidParameterValueException for a function that does not keep tenants apart,
+        ValidationException for what is no tenant's id, TooManyRequestsException where no tenant more has room.
+        """
+        while True:
+            route = self.splits.get((reference, qualifier)) or self.route(reference, qualifier)
+            if not isinstance(route, Tenanted):
+                raise unexpected_tenant()
+            home = route.drawn(random())
+            if invocation_type != "RequestResponse":
+                validate_tenant_id(tenant_id)
+                return home.lane
+            lane = self.lane_in(home, tenant_id)
+            if lane is not None:
+                return lane
+
+    def lane_for(self, reference: str, qualifier: str | None, tenant_id: str | None) -> Lane:
+        """`lane` or `tenant_lane`, as there is a tenant or none."""
+        if tenant_id is None:
+            return self.lane(reference, qualifier)
+        return self.tenant_lane(reference, qualifier, tenant_id)
+
+    def lane_in(self, home: Pool, tenant_id: str) -> Lane | None:
+        """The lane of a tenant of this version; None where the version was replaced in this instant."""
+        found = home.tenants.get(tenant_id)
+        if found is not None:
+            return found.lane
+        validate_tenant_id(tenant_id)
+        with self._lock:
+            if self._pools.get((home.lane.name, home.lane.version)) is not home:
+                return None
+            if tenant_id not in home.tenants:
+                self._take_in(home, tenant_id)
+            return home.tenants[tenant_id].lane
+
+    def _take_in(self, home: Pool, tenant_id: str) -> None:
+        leaver = self._tenants.choose_leaver()
+        if leaver is not None:
+            self._tenants.leaves(leaver)
+            self._supervisor.supersede_soon(leaver)
+        pool = self._open(home.configuration)
+        pool.tenant_id, pool.home, pool.neighbours = tenant_id, home, self._tenants.of(pool.lane.name)
+        pool.lane.cold_ns = home.lane.cold_ns
+        pool.on_gone = partial(self._gone, pool)
+        self._tenants.admit(pool)
+        self._supervisor.adopt(pool)
+        home.tenants[tenant_id] = pool
+
+    def _vacate(self, pool: Pool) -> None:
+        """A tenant has no environment any more: its lane goes too."""
+        with self._lock:
+            if not self._tenants.leaves(pool):
+                return
+            if pool.home is not None:
+                pool.home.lane.cold_ns = pool.lane.cold_ns
+        self._supervisor.supersede(pool)
+
+    def _gone(self, pool: Pool) -> None:
+        with self._lock:
+            self._tenants.gone(pool)
+
+    def route(self, reference: str, qualifier: str | None = None) -> Lane | Split | Tenanted:
+        """As `lane`, but with both lanes of an alias with weights, and where lanes of tenants are found."""
         key = reference, qualifier
         found = self._remembered.get(key) or self.splits.get(key)
         if found is not None:
             return found
         with self._lock:
             snapshot = self._catalog.snapshot
-            lane = self._pool(snapshot.resolve(reference, qualifier)).lane
+            pool = self._pool(snapshot.resolve(reference, qualifier))
             name, merged = snapshot.names(reference, qualifier)
             alias = snapshot.record(name).aliases.get(merged or "")
-            if alias is None or not alias.routing:
-                return _remember(self._remembered, key, lane)
-            ((version, weight),) = alias.routing.items()
-            additional = self._pool(snapshot.resolve(name, version)).lane
-            return _remember(self.splits, key, Split(lane, additional, weight))
+            version, weight = next(iter(alias.routing.items()), ("", 0.0)) if alias is not None else ("", 0.0)
+            additional = self._pool(snapshot.resolve(name, version)) if version else None
+            if pool.configuration.tenant_isolation is not None:
+                return _remember(self.splits, key, Tenanted(pool, additional, weight))
+            if additional is None:
+                return _remember(self._remembered, key, pool.lane)
+            return _remember(self.splits, key, Split(pool.lane, additional.lane, weight))
 
     def pool(self, configuration: FunctionConfiguration) -> Pool:
         """The pool that runs this configuration. Raises what `check_code` does."""
@@ -123,6 +197,7 @@ class Dispatch:
         if pool is None or pool.configuration is not configuration:
             self._check_code(configuration)
             pool = self._pools[key] = self._open(configuration)
+            self._supervisor.adopt(pool)
         return pool
 
     def _open(self, configuration: FunctionConfiguration) -> Pool:
@@ -142,9 +217,7 @@ class Dispatch:
         )
         lane.book = book
         network = configuration.network or settings.network
-        pool = Pool(configuration, lane, book, str(settings.runtime_packages), share, settings.credentials, network)
-        self._supervisor.adopt(pool)
-        return pool
+        return Pool(configuration, lane, book, str(settings.runtime_packages), share, settings.credentials, network)
 
     def _records(self, configuration: FunctionConfiguration) -> tuple[Meter, LogBook]:
         key = configuration.function_name, configuration.version
@@ -168,22 +241,33 @@ class Dispatch:
         with self._lock:
             self._forget_routes()
             keys = [(old.function_name, old.version) for old in configurations]
-            pools = [pool for key, old in zip(keys, configurations, strict=True)
+            homes = [pool for key, old in zip(keys, configurations, strict=True)
                      if (pool := self._pools.get(key)) is not None and pool.configuration is old]  # fmt: skip
+            for home in homes:
+                del self._pools[home.lane.name, home.lane.version]
+            pools = [*homes, *self._tenants_in(homes)]
             left = len(pools)
 
-        def one_gone() -> None:
+        def one_gone(pool: Pool) -> None:
             nonlocal left
+            self._gone(pool)
             left -= 1
             if left == 0:
                 then()
 
         for pool in pools:
-            del self._pools[pool.lane.name, pool.lane.version]
-            pool.on_gone = one_gone
+            pool.on_gone = partial(one_gone, pool)
+        for pool in pools:
             self._supervisor.supersede(pool)
         if not pools:
             then()
+
+    def _tenants_in(self, homes: list[Pool]) -> list[Pool]:
+        """All tenants of these versions, none of whom is found there from now on."""
+        found = [pool for pool in self._tenants.all() if pool.home in homes]
+        for pool in found:
+            self._tenants.leaves(pool)
+        return found
 
     def refresh(self) -> None:
         """Names may lead elsewhere now."""
@@ -229,7 +313,7 @@ class Dispatch:
             quota.limit = self._reservations[name] - aside.pop(name, 0)
         self._account.limit = self._account_concurrency - sum(self._reservations.values()) - aside.total()
         self._shares = {key: self._share(key, units) for key, units in self._provisioned.items()}
-        for pool in self._pools.values():
+        for pool in (*self._pools.values(), *self._tenants.all()):
             quota = self._quota(pool.lane.name, pool.lane.version)
             if pool.lane.quota is not quota:
                 repair.charge(pool.lane, quota)

@@ -25,14 +25,15 @@ PROVISIONED = STARTS.index("provisioned")
 SNAPSHOT = STARTS.index("snapshot")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Pool:
-    """One function version's lane, log and order template.
+    """One function version's lane, log and order template; or one tenant's, of a version that keeps tenants apart.
 
     `network` is what its environments may reach: the configuration's word, or the engine's. `late_init` is set while
     its last init failed: the next environment runs init inside its first invocation. `on_environment` is told of each
     environment that became ready, or is no more. `superseded` is set once nothing leads to this version any more: it
-    ends when its last invocation has.
+    ends when its last invocation has. A tenant's pool has the version's own for its `home`, which nothing runs in, and
+    whose `tenants` are those that are found by their ids; `neighbours` are all of its function that are not gone yet.
     """
 
     configuration: FunctionConfiguration
@@ -52,6 +53,20 @@ class Pool:
     cpu_demand: CpuDemand = field(default_factory=CpuDemand)
     uid: int = -1
     namespace_fd: int = -1
+    tenant_id: str = ""
+    home: Pool | None = None
+    tenants: dict[str, Pool] = field(default_factory=dict)
+    neighbours: set[Pool] = field(default_factory=set)
+
+    def tenant_is_current(self) -> bool:
+        """Whether it is where its tenant's invocations go to."""
+        return self.home is not None and self.home.tenants.get(self.tenant_id) is self
+
+    @property
+    def is_vacant(self) -> bool:
+        """A tenant's that has neither environments nor invocations."""
+        lane = self.lane
+        return self.home is not None and lane.outstanding == 0 and not any(lane.environments)
 
     @property
     def style(self) -> LogStyle:

@@ -1,4 +1,4 @@
-"""F3: what belongs to a function version rather than to one environment: its user and its network namespace."""
+"""F3: what belongs to a function version, or a tenant of it, and not to one environment: user and network namespace."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import EngineError
 from .pools import Pool
 
 FIRST_UID: Final = 1_900_000_000  # above every range that distributions and systemd hand out, below 2^31
-UIDS: Final = 4_096  # as many versions may have environments at once
+UIDS: Final = 4_096  # as many versions and tenants may have environments at once
 
 
 class Quarters:
@@ -27,7 +27,7 @@ class Quarters:
         if pool.uid >= 0:
             return
         if not self._free:
-            raise EngineError(f"{UIDS} function versions have environments: no user is left for one more")
+            raise EngineError(f"{UIDS} function versions and tenants have environments: no user is left for one more")
         pool.uid = self._free.pop()
         self._lodgers[pool.uid] = pool
 

@@ -7,12 +7,10 @@ their durations come from the ledger's thread. A question about metrics samples 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from .._ext.event import EventQueue
-from .._ext.meter import Meter
 from .._ext.series import taken
 from ..clock import Timer
 from ..records.metrics import Minute, Summary
@@ -76,11 +74,8 @@ class Sampler:
             self._sample_queue(at, queue, seen)
 
     def _sample_versions(self, at: int, seen: dict[object, dict[str, int]]) -> None:
-        outstanding: Counter[Meter] = Counter()
-        for pool in self._supervisor.pools:
-            outstanding[pool.lane.meter] += pool.lane.outstanding
         for (function, version), (meter, _) in list(self._dispatch.books.items()):
-            now = outstanding[meter]
+            now = meter.outstanding
             peak, meter.peak = max(meter.peak, now), now
             row = Minute(concurrency=peak, throttles=self._gained(seen, meter, throttles=meter.throttles)["throttles"])
             self._add_provisioned(row, function, version, seen)

@@ -36,6 +36,7 @@ from .quarters import Quarters
 from .scaling import LEAST_CPU_SHARE, Load, Scaling, environments_to_start
 from .scratches import Scratches
 from .snapshots import After, Snapshots, Timer
+from .tenants import environments_left
 from .upkeep import Hands, Upkeep
 
 SPAWN_RETRIES = 3
@@ -87,6 +88,7 @@ class Supervisor:
         )
         self.snapshots = Snapshots(self.births, self.scratches, on_settled=self._snapshot_settled, after=self._after)
         self.births.on_new_zygote = self.snapshots.forget_all
+        self.on_vacant: Callable[[Pool], object] = lambda pool: None  # see `Pool.is_vacant`; what it is told of may go
         self.on_room: Callable[[Lane], object] = lambda lane: None  # a lane with a backlog has one environment more
         self.deaths = 0
         self._ticks = 0
@@ -125,7 +127,14 @@ class Supervisor:
                 self.retire(pool, environment)
             self._forget_if_empty(pool)
 
+    def supersede_soon(self, pool: Pool) -> None:
+        """As `supersede`, from any thread."""
+        self._later(self.supersede, pool)
+
     def _forget_if_empty(self, pool: Pool) -> None:
+        if pool.is_vacant and not pool.superseded and not pool.late_init:
+            self.on_vacant(pool)
+            return
         if pool.superseded and pool.lane.outstanding == 0 and not self._members(pool) and pool.lane in self._pools:
             if not self._scheduler.rest(pool.lane):
                 return  # somebody came in this instant
@@ -133,6 +142,7 @@ class Supervisor:
             pool.lane.close()
             self.snapshots.forget(pool)
             self._quarters.leave(pool)
+            self.upkeep.left(pool)
             if pool.on_gone is not None:
                 pool.on_gone()
 
@@ -170,8 +180,19 @@ class Supervisor:
             ceiling=min(ENVIRONMENTS_MAX, max(1, lane.quota.most)),
         )
         wanted = environments_to_start(load, self._scaling)
+        if wanted and pool.home is not None:
+            wanted = self._among_tenants(pool, wanted)
         for _ in range(self.upkeep.make_room(pool, wanted, self.pools) if wanted else 0):
             self.start(pool)
+
+    def _among_tenants(self, pool: Pool, wanted: int) -> int:
+        """How many of these a tenant may have; idle ones of its function's other tenants make room for them."""
+        neighbours = list(pool.neighbours)
+        left = environments_left(pool.lane.quota, neighbours)
+        if left < wanted:
+            self.upkeep.evict([each for each in neighbours if each is not pool], count=wanted - left)
+            left = environments_left(pool.lane.quota, neighbours)
+        return min(wanted, max(left, 1 if pool.lane.ready + pool.lane.starting == 0 else 0))
 
     def _cpu_share(self, pool: Pool, longest_ns: int, now_ns: int) -> float:
         """CPUs that one busy environment uses: as learned, or less where invocations hold up a queue by waiting."""
@@ -198,7 +219,7 @@ class Supervisor:
         if provisioned:
             environment.start_code = PROVISIONED
         environment.state = State.STARTING
-        pool.book.open_stream(environment.serial, stream, pool.style)
+        pool.book.open_stream(environment.serial, stream, pool.style, pool.tenant_id)
         self._scheduler.rouse(pool.lane)
         if not self.snapshots.must_wait(pool, environment):
             self._order(pool, environment)
@@ -468,11 +489,16 @@ class Supervisor:
             repair.pump_logs(pool.lane)
             reclaim.trim(pool.lane)
             self._scheduler.rest(pool.lane)
+            if pool.is_vacant:
+                self.on_vacant(pool)
             self.upkeep.trim(self.pools)
 
     def keep_house(self) -> int:
         """See `Upkeep.keep_house`. Stocks that a burst made large shrink again."""
         self.refill()
+        for pool in self.pools:
+            if pool.is_vacant and not pool.lane.active and not pool.superseded:
+                self.on_vacant(pool)
         return self.upkeep.keep_house(self.pools)
 
     def _later(self, call: Callable[..., object], *arguments: object) -> None:

@@ -83,10 +83,13 @@ class Upkeep:
             kept = self._kept[key] = Kept()
         if pool.superseded:
             return kept
-        accepted = lane.meter.invocations + lane.outstanding
+        ended = lane.meter.invocations if pool.home is None else _served(pool)
+        accepted = ended + lane.outstanding
         came = kept.activity.look(accepted, lane.outstanding, self._clock.monotonic_ns())
         if came is not None:
             self._note_use(kept)
+            if pool.home is not None:
+                return kept  # of a tenant nothing is learned: it is forgotten when it has left
             if came.idle_ns is not None:
                 self._keep_alive.observe(key, came.idle_ns, came.others)
             elif came.others:
@@ -103,6 +106,11 @@ class Upkeep:
         for key in [key for key in self._kept if key[0] == name and version in (None, key[1])]:
             del self._kept[key]
             self._keep_alive.forget(key)
+
+    def left(self, pool: Pool) -> None:
+        """A pool is no more. A version stays what it was; a tenant's place is nobody's."""
+        if pool.home is not None:
+            self._kept.pop(key_of(pool), None)
 
     def prewarms(self, key: Key) -> tuple[int, int]:
         """How many environments were started ahead of need, and how many of them were used."""
@@ -256,4 +264,9 @@ class Upkeep:
 
 
 def key_of(pool: Pool) -> Key:
-    return pool.lane.name, pool.lane.version
+    version = pool.lane.name, pool.lane.version
+    return version if pool.home is None else (*version, pool.tenant_id)
+
+
+def _served(pool: Pool) -> int:
+    return sum(environment.served for environment in pool.lane.environments if environment is not None)

@@ -20,6 +20,7 @@ from .record import InvocationRecord, LogStyle, Start
 
 NOTES_MAX = 10_000
 NEVER_NS = 1 << 62
+UNKNOWN = "", render.TEXT, ""  # of an environment whose stream is forgotten
 CURSOR = re.compile(r"([0-9a-f]{8})\.(\d{1,19})\.(\d{1,19})")
 
 
@@ -45,16 +46,17 @@ class LogBook:
         self._text_bytes_max = text_bytes_max
         self._text_bytes = 0
         self.texts: OrderedDict[int, tuple[bytes, int]] = OrderedDict()  # by record number; of inits by -serial
-        self._streams: OrderedDict[int, tuple[str, LogStyle]] = OrderedDict()
+        self._streams: OrderedDict[int, tuple[str, LogStyle, str]] = OrderedDict()
         self._notes: deque[tuple[int, LogEvent]] = deque()
         self._note_bytes = 0
         self._noted = 0
         self._cleared = 0  # records before this one are told no more
         self.key = secrets.token_hex(4)
 
-    def open_stream(self, serial: int, stream: str, style: LogStyle = render.TEXT) -> None:
-        """Name the stream of an environment, and how the platform writes to it: `$LATEST` may change that."""
-        self._streams[serial] = stream, style
+    def open_stream(self, serial: int, stream: str, style: LogStyle = render.TEXT, tenant_id: str = "") -> None:
+        """Name the stream of an environment, how the platform writes to it, which may change in `$LATEST`, and whose
+        it is."""
+        self._streams[serial] = stream, style, tenant_id
         if len(self._streams) > LEDGER_RECORDS:
             self._streams.popitem(last=False)
 
@@ -97,7 +99,7 @@ class LogBook:
         self.note(before, monotonic_ns, environment.stream, message)
 
     def _style(self, serial: int) -> LogStyle:
-        return self._streams.get(serial, ("", render.TEXT))[1]
+        return self._streams.get(serial, UNKNOWN)[1]
 
     def rendered(self, number: int) -> list[LogEvent]:
         """One record, in the style of the environment that wrote it. Raises IndexError when it is no longer held."""
@@ -177,7 +179,7 @@ class LogBook:
 
     def serial_of(self, stream: str) -> int | None:
         """The environment whose stream this is."""
-        return next((serial for serial, (name, _) in self._streams.items() if name == stream), None)
+        return next((serial for serial, (name, *_) in self._streams.items() if name == stream), None)
 
     def spans(self) -> dict[str, tuple[int, int]]:
         """When each stream's first and last event were, as far as they are held: Unix time."""
@@ -256,13 +258,15 @@ class LogBook:
             row[:-1]
         )
         start, start_ns = cast(Start, STARTS[code]), init_ns or None
+        stream, _, tenant_id = self._streams.get(serial, UNKNOWN)
         text, dropped = self.texts.get(number, (b"", 0))
         init_text, init_dropped = self.texts.get(-serial, (b"", 0)) if init_ns else (b"", 0)
         return InvocationRecord(
             request_id=uuid_text(raw_id),
             function_name=self._name,
             version=self._version,
-            stream=self._streams.get(serial, ("", render.TEXT))[0],
+            stream=stream,
+            tenant_id=tenant_id,
             start=start,
             queued_ns=published,
             claimed_ns=claimed,

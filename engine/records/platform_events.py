@@ -64,7 +64,7 @@ def restore_report(record: InvocationRecord) -> str:
 
 def start(record: InvocationRecord) -> str:
     body: dict[str, Value] = {"requestId": record.request_id, "version": record.version}
-    return _event("platform.start", record.started_ms, body)
+    return _event("platform.start", record.started_ms, body | _tenant(record))
 
 
 def runtime_done(record: InvocationRecord) -> str:
@@ -73,7 +73,7 @@ def runtime_done(record: InvocationRecord) -> str:
         "status": record.status,
         "metrics": {"durationMs": _ms(record.duration_ns)},
     }
-    return _event("platform.runtimeDone", record.wall_ms, body | _error(record.reported_error_type))
+    return _event("platform.runtimeDone", record.wall_ms, body | _error(record.reported_error_type) | _tenant(record))
 
 
 def report(record: InvocationRecord) -> str:
@@ -89,11 +89,15 @@ def report(record: InvocationRecord) -> str:
     elif record.init_ns is not None:
         metrics["initDurationMs"] = _ms(record.init_ns)
     body: dict[str, Value] = {"requestId": record.request_id, "metrics": metrics, "status": record.status}
-    return _event("platform.report", record.wall_ms, body | _error(record.reported_error_type))
+    return _event("platform.report", record.wall_ms, body | _error(record.reported_error_type) | _tenant(record))
 
 
 def _event(kind: str, wall_ms: int, body: Mapping[str, Value]) -> str:
     return json.dumps({"time": iso_ms(wall_ms), "type": kind, "record": body}, separators=(",", ":"))
+
+
+def _tenant(record: InvocationRecord) -> dict[str, Value]:
+    return {"tenantId": record.tenant_id} if record.tenant_id else {}
 
 
 def _error(error_type: str | None) -> dict[str, Value]:

@@ -44,7 +44,8 @@ class InvocationRecord:
     `restore_ns` on a start from a snapshot only, of which `billed_restore_ns` is billed. `error_type` is Lambda's, such
     as `Runtime.ExitError`; `log` is all that the environment wrote meanwhile, and `log_dropped_bytes` what did not fit.
     `runtime_version` and `runtime_version_arn`, where known, give a cold start its INIT_START line. `init_log`,
-    `init_log_dropped_bytes` are of the init that came before a cold start.
+    `init_log_dropped_bytes` are of the init that came before a cold start. `tenant_id` is "" where tenants are not kept
+    apart.
     """
 
     request_id: str
@@ -71,6 +72,7 @@ class InvocationRecord:
     runtime_version_arn: str = ""
     init_log: bytes = b""
     init_log_dropped_bytes: int = 0
+    tenant_id: str = ""
 
     @property
     def started_ms(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +24,11 @@ class BillTable:
 
 def version_statistics(
     meter: Meter,
-    lane: Lane | None,
+    lanes: Sequence[Lane],
     prewarms: tuple[int, int],
     provisioned: dict[str, float] | None,
     snapshot: dict[str, Any] | None,
+    tenants: int | None,
 ) -> dict[str, Any]:
     """One version of a function.
 
@@ -36,7 +38,8 @@ def version_statistics(
     and not answered now. environments: ready and starting now. provisioned: None where nothing is, else requested,
     available, in_use, utilization now, and since it was: invocations, spillover_invocations. prewarms: environments
     started ahead of need, and those of them that were used. snapshot: None where the version has none, else its status
-    ("making", "ready" or "failed"), reason, held_mb, init_ms of its template, environments restored from it.
+    ("making", "ready" or "failed"), reason, held_mb, init_ms of its template, environments restored from it. tenants:
+    that have a lane of their own now; None where they are not kept apart.
     """
     return {
         "invocations": meter.invocations,
@@ -56,14 +59,15 @@ def version_statistics(
         ],
         "init_ms": histogram_statistics(meter.inits),
         "wait_ms": histogram_statistics(meter.waits),
-        "concurrency": 0 if lane is None else lane.outstanding,
+        "concurrency": sum(lane.outstanding for lane in lanes),
         "environments": {
-            "ready": 0 if lane is None else lane.ready,
-            "starting": 0 if lane is None else lane.starting,
+            "ready": sum(lane.ready for lane in lanes),
+            "starting": sum(lane.starting for lane in lanes),
         },
         "provisioned": provisioned,
         "snapshot": snapshot,
         "prewarms": {"started": prewarms[0], "used": prewarms[1]},
+        "tenants": tenants,
     }
 
 

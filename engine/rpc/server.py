@@ -40,7 +40,7 @@ ACCEPTED_MAX: Final = 64  # at once
 OUT_OF_FILES_S: Final = 0.5
 GOODBYE_S: Final = 1.0  # for answers on their way when the time for draining is over
 BACKLOG: Final = 4_096
-OPTIONS: Final = frozenset({"qualifier", "invocation_type", "client_context", "log_tail", "trace_header"})
+OPTIONS: Final = frozenset({"qualifier", "invocation_type", "client_context", "log_tail", "trace_header", "tenant_id"})
 OPTIONS_REMEMBERED: Final = 256  # most callers say the same with each call
 STREAMING: Final = frozenset({"invoke_stream", "more", "discard"})
 INVOCATION_TYPES: Final = ("RequestResponse", "Event", "DryRun")
@@ -84,6 +84,7 @@ class Server:
         self.exchange = Exchange(
             door.scheduler,
             lane_of=door.lane_of,
+            tenant_lane_of=door.tenant_lane_of,
             control=self._control,
             options=_options,
             receipt=door.receipt,
@@ -258,12 +259,15 @@ class Server:
     def _streamed(self, given: list[Any]) -> Callable[[Flow], None]:
         """What begins the invocation that these parameters ask for. Raises as `invoke` does."""
         function, payload, options = methods.invocation(given)
-        qualifier, kind, extra, wants_tail, trace = _options(msgpack.packb(options))
+        qualifier, kind, extra, wants_tail, trace, tenant = _options(msgpack.packb(options))
         if kind != "RequestResponse":
             raise errors.InvalidParameterValueException(
                 f"invocation_type={kind!r}: an answer is streamed as it is given"
             )
-        lane = self._door.lane_of(function, qualifier)
+        if tenant is None:
+            lane = self._door.lane_of(function, qualifier)
+        else:
+            lane = self._door.tenant_lane_of(function, qualifier, tenant, kind)
         if trace is not None:
             extra = self._door.traced(lane, extra, trace, kind)
         return partial(self._door.stream, lane, event_bytes(payload), extra, wants_tail)
@@ -285,9 +289,9 @@ class Server:
 
 
 @lru_cache(OPTIONS_REMEMBERED)
-def _options(packed: bytes) -> tuple[str | None, str, bytes, bool, str | None]:
+def _options(packed: bytes) -> tuple[str | None, str, bytes, bool, str | None, str | None]:
     """The options of an `invoke`: qualifier, invocation type, what goes beside the event, whether the log is wanted,
-    and the caller's trace header."""
+    the caller's trace header, and for which tenant it is."""
     try:
         given = msgpack.unpackb(packed, raw=False)
     except (ValueError, msgpack.UnpackException) as error:
@@ -305,7 +309,11 @@ def _options(packed: bytes) -> tuple[str | None, str, bytes, bool, str | None]:
     trace = given.get("trace_header")
     if not isinstance(trace, str | None):
         raise errors.InvalidParameterValueException(f"trace_header is an X-Amzn-Trace-Id: {trace!r}")
-    return qualifier, kind, b"" if context is None else encode_extra(context), wants_tail, trace
+    tenant = given.get("tenant_id")
+    if not isinstance(tenant, str | None):
+        raise errors.InvalidParameterValueException(f"tenant_id is a string: {tenant!r}")
+    extra = b"" if context is None and tenant is None else encode_extra(context, tenant)
+    return qualifier, kind, extra, wants_tail, trace, tenant
 
 
 def _failed(client: Connection, error: Exception) -> None:

@@ -39,6 +39,7 @@ from ..model import (
     Network,
     ProvisionedRequest,
     StoredCode,
+    TenantIsolation,
 )
 from ..validation import (
     validate_alias_name,
@@ -80,6 +81,7 @@ class Settings(TypedDict, total=False):
     application_log_level: str | None
     system_log_level: Literal["DEBUG", "INFO", "WARN"] | None
     log_group_name: str
+    tenant_isolation: TenantIsolation | None
     kept: Mapping[str, object]
 
 

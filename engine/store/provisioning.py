@@ -85,6 +85,11 @@ def check_versions(record: FunctionRecord, qualifier: str, versions: tuple[str, 
 def _check_version(record: FunctionRecord, qualifier: str, version: str) -> None:
     if version == LATEST:
         raise InvalidParameterValueException(UNPUBLISHED)
+    if record.latest.tenant_isolation is not None:
+        raise InvalidParameterValueException(
+            f"Provisioned concurrency is not supported for functions with tenancy configuration, which "
+            f"{record.latest.function_name} has: an environment is one tenant's from its start"
+        )
     if record.versions[version].starts_from_snapshot:
         raise InvalidParameterValueException(
             f"SnapStart does not support provisioned concurrency, and version {version} of "

@@ -55,11 +55,20 @@ def invoke_params(
     client_context: Mapping[str, object] | str | None,
     log_tail: bool,
     trace_header: str | None,
+    tenant_id: str | None = None,
 ) -> list[Any]:
     """The parameters of `invoke`: options travel only where one is not its default."""
     params: list[Any] = [name, event_bytes(payload)]
-    if qualifier or log_tail or client_context is not None or trace_header or invocation_type != "RequestResponse":
-        options = given({"qualifier": qualifier, "client_context": client_context, "trace_header": trace_header})
+    beside = client_context is not None or trace_header or tenant_id is not None
+    if beside or qualifier or log_tail or invocation_type != "RequestResponse":
+        options = given(
+            {
+                "qualifier": qualifier,
+                "client_context": client_context,
+                "trace_header": trace_header,
+                "tenant_id": tenant_id,
+            }
+        )
         params.append({**options, "invocation_type": invocation_type, "log_tail": log_tail})
     return params
 
@@ -71,9 +80,10 @@ def stream_params(
     client_context: Mapping[str, object] | str | None,
     log_tail: bool,
     trace_header: str | None,
+    tenant_id: str | None = None,
 ) -> list[Any]:
     """The parameters of `invoke_stream`."""
-    return invoke_params(name, payload, qualifier, "RequestResponse", client_context, log_tail, trace_header)
+    return invoke_params(name, payload, qualifier, "RequestResponse", client_context, log_tail, trace_header, tenant_id)
 
 
 def notified_id(message: list[Any]) -> int:

@@ -25,8 +25,19 @@ def encode_payload(payload: object) -> bytes:
             raise errors.InvalidParameterValueException(f"payload is not a JSON value: {error}") from error
 
 
-def encode_extra(client_context: Mapping[str, object] | str) -> bytes:
+def encode_extra(client_context: Mapping[str, object] | str | None, tenant_id: str | None = None) -> bytes:
     """What goes to the environment beside the event."""
+    beside = {} if client_context is None else {"client_context": _context_document(client_context)}
+    return json.dumps(beside if tenant_id is None else {**beside, "tenant_id": tenant_id}).encode()
+
+
+def tenant_of(extra: bytes) -> str | None:
+    """Whose an event is, by what goes beside it."""
+    found = json.loads(extra).get("tenant_id") if extra else None
+    return found if isinstance(found, str) else None
+
+
+def _context_document(client_context: Mapping[str, object] | str) -> str:
     if isinstance(client_context, str):
         encoded = client_context
         try:
@@ -40,7 +51,7 @@ def encode_extra(client_context: Mapping[str, object] | str) -> bytes:
         raise errors.InvalidParameterValueException(
             f"client_context has {len(encoded)} bytes in base64; at most {config.CLIENT_CONTEXT_MAX_BYTES} are allowed"
         )
-    return json.dumps({"client_context": document}).encode()
+    return document
 
 
 def too_large(length: int, most: int = config.EVENT_MAX_BYTES) -> errors.RequestTooLargeException:

@@ -46,7 +46,7 @@ class Worker:
         self.place.to_chunk = marshal.chunk
         self.place.make_identity = context.cognito_identity
         self.place.variables = os.environ._data  # type: ignore[attr-defined]  # set without putenv, per invocation
-        self.logs = logging_setup.configure(self.place.request_id)
+        self.logs = logging_setup.configure(self.place.request_id, tenant_id=self.place.tenant_id)
         self.place.log_sink = self.logs.log_sink.log
         self.codecs = {ascii_only: marshal.codec(ascii_only) for ascii_only in (True, False)}
         self.logs_json = False

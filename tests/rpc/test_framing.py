@@ -67,8 +67,9 @@ class Harness:
         self.exchange = Exchange(
             self.scheduler,
             lane_of=self.lane_of,
+            tenant_lane_of=self.tenant_lane_of,
             control=self.control,
-            options=lambda packed: (None, "RequestResponse", b"", False, None),
+            options=lambda packed: (None, "RequestResponse", b"", False, None, None),
             receipt=lambda lane, kind: None,  # type: ignore[arg-type, return-value]
             accept=lambda *_: None,
             traced=lambda lane, extra, header, kind: extra,
@@ -83,6 +84,10 @@ class Harness:
 
     def lane_of(self, name: str, qualifier: str | None) -> Any:
         self.named.append(name)
+        raise ResourceNotFoundException(name)
+
+    def tenant_lane_of(self, name: str, qualifier: str | None, tenant_id: str, kind: str) -> Any:
+        self.named.append(f"{name} for {tenant_id}")
         raise ResourceNotFoundException(name)
 
     def control(self, connection: Connection, number: int | None, method: str, packed: bytes) -> None:

@@ -3,12 +3,14 @@
 HOW MANY AT ONCE. What is in a lane runs in the order in which it came, so an event in it is an event that a caller
 waits behind. A queue has as many in its lane as its environments have to do for AHEAD_NS, at least one for each, less
 what callers have there; the rest is told to the scaling as the lane's backlog. Of a limit of concurrency that several
-queues share each has an equal part at most.
+queues share each has an equal part at most. Where tenants are kept apart each event goes to its tenant's lane, and so
+that no tenant holds up another, those whose lane is full are passed over, up to PASSED_MAX of them.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -17,13 +19,16 @@ from ..._ext.lane import Lane
 from ..._ext.meter import Quota
 from ...clock import Timing
 from ...errors import EngineClosedError, EngineError, LambdaError, ResourceNotFoundException, TooManyRequestsException
-from ..routes import Split
+from ...wire.payload import tenant_of
+from ..pools import Pool
+from ..routes import Split, Tenanted
 from .lineage import counts_of, header_of, is_recursive, key_of
 from .queues import EventQueues
 from .rules import Condition, back_off_s, is_too_old
 
 AHEAD_NS: Final = 200_000
 AHEAD_MOST: Final = 64  # for one environment
+PASSED_MAX: Final = 256
 
 log = logging.getLogger("engine.events")
 
@@ -34,8 +39,11 @@ class Runner(Protocol):
     def lane(self, reference: str, qualifier: str | None = None) -> Lane:
         """Raises ResourceNotFoundException, and what keeps a function from being run."""
 
-    def route(self, reference: str, qualifier: str | None = None) -> Lane | Split:
-        """As `lane`; of an alias with weights both lanes."""
+    def route(self, reference: str, qualifier: str | None = None) -> Lane | Split | Tenanted:
+        """As `lane`; of an alias with weights both lanes, and where tenants' lanes are found."""
+
+    def lane_in(self, home: Pool, tenant_id: str) -> Lane | None:
+        """A tenant's lane; None where the version is replaced. Raises as `lane`, and TooManyRequestsException."""
 
     def arn(self, name: str) -> str:
         """Unqualified."""
@@ -67,6 +75,7 @@ class Feeder:
         self.queues: EventQueues
         self._busy: dict[Quota, int] = {}  # how many queues have something in flight under it
         self._splits: dict[EventQueue, Split] = {}  # of those whose events go to two versions
+        self._passed: dict[EventQueue, Counter[Lane]] = {}  # of those with tenants: events passed over, by full lane
         self.closed = False
         self.resting = False  # what is under way ends, and nothing more begins
 
@@ -95,8 +104,12 @@ class Feeder:
             self._tell(queue)
         self.queues.fill(queue)
 
-    def _take_route(self, queue: EventQueue, route: Lane | Split) -> Lane:
+    def _take_route(self, queue: EventQueue, route: Lane | Split | Tenanted) -> Lane:
         """Have a queue's events go there from now on; lanes that they went to before need none for them any more."""
+        if isinstance(route, Tenanted):
+            self._passed.setdefault(queue, Counter())
+            queue.lane = route.home.lane
+            return queue.lane
         if route is queue.lane and queue not in self._splits:
             return queue.lane
         now = route.lanes if isinstance(route, Split) else (route,)
@@ -115,22 +128,27 @@ class Feeder:
         for lane in self.lanes_of(queue):
             lane.backlog = 0
         self._splits.pop(queue, None)
+        self._passed.pop(queue, None)
 
     def lanes_of(self, queue: EventQueue) -> tuple[Lane, ...]:
-        """Where a queue's events go; none where none went yet."""
+        """Where a queue's events go, of tenants where they wait for room; none where none went yet."""
+        if queue in self._passed:
+            return tuple(self._passed[queue])
         split = self._splits.get(queue)
         if split is not None:
             return split.lanes
         return () if queue.lane is None else (queue.lane,)
 
-    def _run(self, queue: EventQueue, lane: Lane, route: Lane | Split) -> None:
+    def _run(self, queue: EventQueue, lane: Lane, route: Lane | Split | Tenanted) -> None:
         traffic, now_ms = self._traffic, self._timing.wall_ms()
         before = queue.in_flight
         try:
             if lane.quota.most == 0:
                 while queue.window:
                     self._give_up(traffic.take(queue), "ZeroReservedConcurrency")
-            if isinstance(route, Split):
+            if isinstance(route, Tenanted):
+                self._run_tenanted(queue, route, now_ms)
+            elif isinstance(route, Split):
                 self._run_split(queue, route, now_ms)
             else:
                 self._run_all(queue, lane, now_ms)
@@ -154,10 +172,56 @@ class Feeder:
         while queue.window:
             event = self._traffic.take(queue)
             lane = split.lane_of(event.request_id)
-            taken = queue.in_flight > 0 and lane.outstanding >= max(1, lane.ready + lane.starting) * self._ahead(lane)
+            taken = queue.in_flight > 0 and lane.outstanding >= self._width(lane)
             room = 0 if taken else max(1, lane.quota.most // self._sharing(queue, lane))
             if not self._run_special(event, lane, room, now_ms):
                 return
+
+    def _run_tenanted(self, queue: EventQueue, route: Tenanted, now_ms: int) -> None:
+        """In order for each tenant: where one's lane is full its events are passed over, and stay the first."""
+        room = max(1, route.home.lane.quota.most // self._sharing(queue, route.home.lane))
+        passed: list[Event] = []
+        full: Counter[Lane] = Counter()
+        try:
+            while queue.window and len(passed) < PASSED_MAX:
+                event = self._traffic.take(queue)
+                if (condition := self._reason_not_to(event, now_ms)) is not None:
+                    self._give_up(event, condition)
+                    continue
+                lane = self._lane_of(event, route) if queue.in_flight < room else None
+                if lane is None:
+                    self._traffic.put_back(event)
+                    return
+                if lane in full or (lane.events > 0 and lane.outstanding >= self._width(lane)):
+                    full[lane] += 1
+                    passed.append(event)
+                else:
+                    self._run_for_tenant(event, lane, now_ms)
+        finally:
+            for event in reversed(passed):
+                self._traffic.put_back(event)
+            for lane in self._passed[queue].keys() - full.keys():
+                lane.backlog = 0
+            self._passed[queue] = full
+            for lane, waiting in full.items():
+                lane.backlog = waiting
+
+    def _lane_of(self, event: Event, route: Tenanted) -> Lane | None:
+        """Of an event that was taken off, and is the next again where this raises. None: see `Runner.lane_in`."""
+        try:
+            return self._runner.lane_in(route.home_of(event.request_id), tenant_of(event.extra) or "")
+        except BaseException:
+            self._traffic.put_back(event)
+            raise
+
+    def _run_for_tenant(self, event: Event, lane: Lane, now_ms: int) -> None:
+        try:
+            self._traffic.run_one(event, lane, now_ms)
+        except BaseException:
+            self._traffic.put_back(event)
+            raise
+        event.lane = lane  # which counts it until it has ended
+        lane.events += 1
 
     def _run_special(self, event: Event, lane: Lane, room: int, now_ms: int) -> bool:
         """Whether there may be room for another."""
@@ -187,10 +251,13 @@ class Feeder:
 
     def _room(self, queue: EventQueue, lane: Lane) -> int:
         """How many of its events may be in flight."""
-        width = max(1, lane.ready + lane.starting)
         callers = max(0, lane.outstanding - queue.in_flight)
-        wanted = max(1, width * self._ahead(lane) - callers)
+        wanted = max(1, self._width(lane) - callers)
         return min(wanted, max(1, lane.quota.most // self._sharing(queue, lane)))
+
+    def _width(self, lane: Lane) -> int:
+        """How many its environments may have between them."""
+        return max(1, lane.ready + lane.starting) * self._ahead(lane)
 
     def _ahead(self, lane: Lane) -> int:
         """How many an environment may have in its lane."""
@@ -232,7 +299,9 @@ class Feeder:
             self._tell(queue)
 
     def _tell(self, queue: EventQueue) -> None:
-        """Have the scaling know how much there is to do."""
+        """Have the scaling know how much there is to do. Of tenants it knows by lane already."""
+        if queue in self._passed:
+            return
         backlog = 0 if queue.pause is not None else max(0, queue.to_run)
         split = self._splits.get(queue)
         if split is not None:

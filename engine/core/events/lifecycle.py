@@ -25,7 +25,7 @@ from ...errors import EngineClosedError, EngineError, ServiceException, TooManyR
 from ...store.event_store import Opening, Step
 from ...store.snapshot import LATEST
 from ...wire.payload import too_large
-from ..routes import Split
+from ..routes import Split, Tenanted
 from . import lineage, records
 from .couriers import Courier
 from .deliveries import Deliveries
@@ -75,8 +75,8 @@ class Place(Runner, Protocol):
     """The engine around events."""
 
     @property
-    def splits(self) -> Mapping[tuple[str, str | None], Split]:
-        """References, as they were last given to `lane`, that lead to two versions."""
+    def splits(self) -> Mapping[tuple[str, str | None], Split | Tenanted]:
+        """References, as they were last given to `lane`, that lead to more than one lane."""
 
     def names(self, reference: str, qualifier: str | None) -> tuple[str, str | None]:
         """Bare name and qualifier."""
@@ -212,7 +212,8 @@ class EventLifecycle:
             return
         for event in self._large.intersection(events) if self._large else ():
             self._large.discard(event)
-            self._place.charge(event.lane, len(event.payload))
+            if event.lane is not None:
+                self._place.charge(event.lane, len(event.payload))
         touched = self.traffic.written(events)
         for queue in touched:
             if queue.dropped:  # while these were on their way

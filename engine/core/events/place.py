@@ -36,6 +36,7 @@ class EnginePlace:
         self._ledger = ledger
         self.lane = dispatch.lane
         self.route = dispatch.route
+        self.lane_in = dispatch.lane_in
         self.splits = dispatch.splits
         self.watch = watch
         self.allows_recursion = catalog.allows_recursion

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-Key: TypeAlias = tuple[str, str]  # a function's name and version
+Key: TypeAlias = tuple[str, ...]  # a function's name and version; where it is one tenant's, also whose
 
 
 @dataclass(frozen=True, slots=True)

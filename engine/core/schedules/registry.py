@@ -72,7 +72,7 @@ class Schedules:
         now_ms = self._timing.wall_ms()
         made = replace(asked, created_ms=now_ms, last_modified_ms=now_ms)
         validate_schedule(made, now_ms)
-        self._catalog.resolve(made.function)
+        self._check_function(made.function)
         self._table.create(made)
         await self._shelf.written(made.name)
         return made
@@ -83,10 +83,16 @@ class Schedules:
         made = replace(asked, created_ms=before.created_ms, last_modified_ms=now_ms)
         validate_schedule(made, now_ms)
         if made.function != before.function:
-            self._catalog.resolve(made.function)
+            self._check_function(made.function)
         self._table.update(made)
         await self._shelf.written(made.name)
         return made
+
+    def _check_function(self, reference: str) -> None:
+        if self._catalog.resolve(reference).tenant_isolation is not None:
+            raise ValidationException(
+                f"{reference} keeps its tenants apart, and a schedule names none: invoke it from another function"
+            )
 
     async def delete(self, name: str) -> None:
         """Raises ResourceNotFoundException, ServiceException."""

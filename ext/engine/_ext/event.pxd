@@ -32,7 +32,7 @@ cdef class Event:
     cdef readonly bytes request_id, extra, payload
     cdef readonly EventQueue queue
     cdef Traffic traffic
-    cdef public Lane lane                   # that it was accepted for
+    cdef public Lane lane                   # that it was accepted for; in flight, its tenant's
     cdef public object waiting              # whoever is to be told that it is on disk
 
     cdef int64_t size(self)

@@ -14,7 +14,7 @@ cdef class Party:
 
 cdef class Exchange(Door):
     cdef readonly Scheduler scheduler
-    cdef object lane_of, control, options, receipt, accept, traced, error_answer, refusal, left, failed
+    cdef object lane_of, tenant_lane_of, control, options, receipt, accept, traced, error_answer, refusal, left, failed
     cdef list dirty                     # connections that must be seen to before the loop sleeps
     cdef int epoll_fd
     cdef set streams                    # connections in the epoll set, kept alive for its pointers

@@ -62,6 +62,7 @@ cdef class Meter:
     cdef readonly uint64_t invocations, errors, timeouts, billed_ms
     cdef uint64_t starts[4]             # by the codes of result.pxd
     cdef public uint64_t throttles
+    cdef public int outstanding     # over all lanes of this version
     cdef public int peak            # most that were outstanding at once, since somebody set it
     cdef readonly int serials       # environments ever, over all lanes of this version
 

@@ -29,3 +29,17 @@ def waits(event, context):
 def traced(event, context):
     print("trace " + os.environ["_X_AMZN_TRACE_ID"])
     return os.environ["_X_AMZN_TRACE_ID"]
+
+
+owners: list[str] = []
+
+
+def belongs(event, context):
+    """Tells whose it is, and whose came before it; waits or fails where the event says so."""
+    owners.append(context.tenant_id)
+    print("event " + json.dumps({"tenant": context.tenant_id, "for": event["for"], "owners": sorted(set(owners))}))
+    if "wait_at" in event:
+        waits(event["wait_at"], context)
+    if "times" in event:
+        return fails(event, context)
+    return context.tenant_id
