@@ -31,6 +31,7 @@ from .show import print_json, print_table, result_as_json
 @click.option("--description", help="What it is for.")
 @click.option("--network", type=click.Choice(config.NETWORKS), help="What it may reach; by default the service's own.")
 @click.option("--snap-start/--no-snap-start", default=None, help="Start published versions from a snapshot.")
+@click.option("--tenant-isolation", is_flag=True, help="Keep tenants apart, for good: each invocation names its own.")
 @click.option("--publish", is_flag=True, help="Publish a version of it.")
 @click.option("--alias", metavar="NAME", help="Have this alias name that version; implies --publish.")
 @click.option("--provisioned", type=click.IntRange(0), help="Keep N environments of that version ready; 0: none.")
@@ -58,6 +59,7 @@ def deploy(
     description: str | None,
     network: str | None,
     snap_start: bool | None,
+    tenant_isolation: bool,
     publish: bool,
     alias: str | None,
     provisioned: int | None,
@@ -94,7 +96,7 @@ def deploy(
     with told_errors():
         given["handler"] = handler or find_handler(path)
     with service.client() as client:
-        made = _deployed(client, name, path, given)
+        made = _deployed(client, name, path, given, tenant_isolation)
         if publish or alias is not None:
             made = client.publish_version(name, description=description)
         if alias is not None:
@@ -109,11 +111,17 @@ def deploy(
         click.echo(made.function_arn)
 
 
-def _deployed(client: Client, name: str, path: Path, given: dict[str, Any]) -> FunctionConfiguration:
+def _deployed(
+    client: Client, name: str, path: Path, given: dict[str, Any], tenant_isolation: bool
+) -> FunctionConfiguration:
     try:
-        client.get_function(name)
+        held = client.get_function(name)
     except errors.ResourceNotFoundException:
-        return client.create_function(name, code=path, **given)
+        return client.create_function(
+            name, code=path, tenant_isolation="PER_TENANT" if tenant_isolation else None, **given
+        )
+    if tenant_isolation and held.tenant_isolation is None:
+        client.update_function_configuration(name, tenant_isolation="PER_TENANT")  # which is refused, and told why
     client.update_function_code(name, code=path)
     return client.update_function_configuration(name, **given)
 
@@ -146,6 +154,7 @@ def _say(client: Client, name: str, qualifier: str, events: EventInvokeSettings)
 @click.option("--type", "kind", type=click.Choice(["RequestResponse", "Event", "DryRun"]), default="RequestResponse")
 @click.option("--log", is_flag=True, help="Print the end of the invocation's log on standard error.")
 @click.option("--client-context", metavar="JSON|@FILE", help="A JSON object for context.client_context.")
+@click.option("--tenant", metavar="ID", help="For whom, of a function that keeps its tenants apart.")
 @on_service
 @as_json_option
 def invoke(
@@ -155,6 +164,7 @@ def invoke(
     kind: Any,
     log: bool,
     client_context: str | None,
+    tenant: str | None,
     service: Service,
     as_json: bool,
 ) -> None:
@@ -163,7 +173,13 @@ def invoke(
     context = _context(client_context)
     with service.client() as client:
         result = client.invoke(
-            name, event, qualifier=qualifier, invocation_type=kind, client_context=context, log_tail=log
+            name,
+            event,
+            qualifier=qualifier,
+            invocation_type=kind,
+            client_context=context,
+            log_tail=log,
+            tenant_id=tenant,
         )
     if as_json:
         print_json(result_as_json(result))

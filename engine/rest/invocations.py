@@ -16,7 +16,7 @@ import orjson
 from .. import config
 from .._ext.result import InvokeResult
 from ..client.asynchronous import Client
-from ..errors import InvalidParameterValueException, InvalidRequestContentException
+from ..errors import InvalidRequestContentException
 from ..validation import choice_problem, refuse
 from .asgi import JSON, Receive, Scope, Send, read_body, read_query, respond
 
@@ -31,7 +31,6 @@ START: Final = b"/2015-03-31/functions/"
 END: Final = b"/invocations"
 INVOCATION_TYPES: Final = ("Event", "RequestResponse", "DryRun")
 LOG_TYPES: Final = ("None", "Tail")
-TENANTS: Final = "This function is not configured with tenant isolation, so that it takes no tenant id."
 REMAPPED: Final = (b"x-amzn-remapped-content-length", b"0")
 
 
@@ -58,6 +57,7 @@ async def invoke(client: Client, function: str, scope: Scope, receive: Receive, 
         client_context=asked.client_context,
         log_tail=asked.log_tail,
         trace_header=asked.trace_header,
+        tenant_id=asked.tenant_id,
     )
     await respond(send, result.status_code, result.payload, answer_headers(result))
 
@@ -79,6 +79,7 @@ class Asked(NamedTuple):
     client_context: str | None
     log_tail: bool
     trace_header: str | None
+    tenant_id: str | None
 
 
 async def read_request(scope: Scope, receive: Receive, what: str, kinds: tuple[str, ...]) -> Asked:
@@ -91,8 +92,6 @@ async def read_request(scope: Scope, receive: Receive, what: str, kinds: tuple[s
     log_type = headers.get(b"x-amz-log-type", b"None").decode("latin-1")
     if kind not in kinds or log_type not in LOG_TYPES:
         refuse(choice_problem(kind, "invocationType", kinds), choice_problem(log_type, "logType", LOG_TYPES))
-    if b"x-amz-tenant-id" in headers:
-        raise InvalidParameterValueException(TENANTS)
     query = scope["query_string"]
     return Asked(
         body or None,
@@ -101,6 +100,7 @@ async def read_request(scope: Scope, receive: Receive, what: str, kinds: tuple[s
         _text(headers.get(b"x-amz-client-context")),
         log_type == "Tail" and kind == "RequestResponse",
         _text(headers.get(b"x-amzn-trace-id")),
+        _text(headers.get(b"x-amz-tenant-id")),
     )
 
 

@@ -29,7 +29,9 @@ async def invoke_with_response_stream(
     """Run a function, and send its answer while it runs. Raises as `invocations.invoke`, before anything is sent."""
     asked = await read_request(scope, receive, INVOKE_STREAM, KINDS)
     if asked.invocation_type == "DryRun":
-        dry = await client.invoke(function, asked.payload, qualifier=asked.qualifier, invocation_type="DryRun")
+        dry = await client.invoke(
+            function, asked.payload, qualifier=asked.qualifier, invocation_type="DryRun", tenant_id=asked.tenant_id
+        )
         told = [(b"x-amzn-requestid", dry.request_id.encode())]
         await respond(send, dry.status_code, b"", [*told, (b"x-amz-executed-version", dry.executed_version.encode())])
         return
@@ -40,6 +42,7 @@ async def invoke_with_response_stream(
         client_context=asked.client_context,
         log_tail=asked.log_tail,
         trace_header=asked.trace_header,
+        tenant_id=asked.tenant_id,
     )
     async with stream:
         await send({"type": "http.response.start", "status": 200, "headers": _head(stream)})

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from ...errors import ResourceConflictException, ResourceNotFoundException
+from ...errors import InvalidParameterValueException, ResourceConflictException, ResourceNotFoundException
+from ...model import FunctionConfiguration
 from ..call import Call
 from ..urls import lookup
 from ..urls.address import function_url
@@ -16,13 +17,15 @@ from .names import function_and_qualifier, function_arn
 from .pages import page
 
 NO_FUNCTION: Final = "Function does not exist"
+NO_TENANTS: Final = "Function URLs are not supported for functions with tenancy configuration."
 NO_URL: Final = "The resource you requested does not exist."
 
 
 async def create_function_url_config(call: Call) -> Mapping[str, Any]:
     given = call.given
     name, alias = function_and_qualifier(call)
-    await _check_exists(call, name, alias)
+    if (await _check_exists(call, name, alias)).tenant_isolation is not None:
+        raise InvalidParameterValueException(NO_TENANTS)
     now_ms = time.time_ns() // 1_000_000
     wanted = FunctionUrl(name, alias, given["AuthType"], given.get("InvokeMode"), given.get("Cors") or None, now_ms)
     identity = lookup.id_of(call.place, name, alias)
@@ -76,14 +79,14 @@ async def list_function_url_configs(call: Call) -> Mapping[str, Any]:
     return {"FunctionUrlConfigs": [_shape(call, each) for each in taken], "NextMarker": marker}
 
 
-async def _check_exists(call: Call, name: str, alias: str | None) -> None:
+async def _check_exists(call: Call, name: str, alias: str | None) -> FunctionConfiguration:
     try:
-        if alias is None:
-            await call.client.get_function(name)
-        else:
+        found = await call.client.get_function(name)
+        if alias is not None:
             await call.client.get_alias(name, alias)
     except ResourceNotFoundException as missing:
         raise ResourceNotFoundException(NO_FUNCTION) from missing
+    return found
 
 
 async def _read(call: Call, name: str, alias: str | None) -> FunctionUrl:

@@ -28,7 +28,6 @@ REFUSED: Final[Mapping[str, str]] = {
     "ImageConfig": "this engine runs no container images",
     "CapacityProviderConfig": "there are no managed instances here: functions run on this host",
     "DurableConfig": "durable executions are not run by this engine",
-    "TenancyConfig": "this engine does not keep tenants of a function apart",
     "PublishTo": "functions are published as numbered versions only",
 }
 
@@ -36,6 +35,8 @@ REFUSED: Final[Mapping[str, str]] = {
 def settings_of(given: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of `create_function`: what is not given is left to its default."""
     told = changes_of(given)
+    if "TenancyConfig" in given:
+        told["tenant_isolation"] = given["TenancyConfig"]["TenantIsolationMode"]
     architecture = architecture_of(given)
     return told if architecture is None else {**told, "architecture": architecture}
 

@@ -25,7 +25,7 @@ def configuration(function: FunctionConfiguration, *, qualified: bool, state: Fu
     arn = function.function_arn
     if qualified and function.version == LATEST:
         arn = f"{arn}:{LATEST}"
-    dead_letter = function.dead_letter_target_arn
+    dead_letter, tenancy = function.dead_letter_target_arn, function.tenant_isolation
     return {
         "FunctionName": function.function_name,
         "FunctionArn": arn,
@@ -55,6 +55,7 @@ def configuration(function: FunctionConfiguration, *, qualified: bool, state: Fu
         "Architectures": [function.architecture],
         "EphemeralStorage": {"Size": function.ephemeral_storage_mb},
         "SnapStart": _snap_start(function),
+        "TenancyConfig": None if tenancy is None else {"TenantIsolationMode": tenancy},
         "RuntimeVersionConfig": {"RuntimeVersionArn": runtime_version_arn(function.region, function.runtime)},
         "LoggingConfig": {
             "LogFormat": function.log_format,
