@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
 from timetables import MINUTE, START
@@ -13,7 +14,7 @@ from engine.clock import VirtualClock
 from engine.core.schedules.registry import Schedules
 from engine.core.schedules.written import schedule_of_text
 from engine.errors import ResourceNotFoundException
-from engine.model import Schedule
+from engine.model import FunctionConfiguration, Schedule, StoredCode
 from engine.store.snapshot import Snapshot
 
 
@@ -54,8 +55,9 @@ class Disk:
     def new_number(self) -> int:
         return 1
 
-    def resolve(self, reference: str) -> None:
+    def resolve(self, reference: str) -> FunctionConfiguration:
         self._lane(reference)
+        return FunctionConfiguration(reference, "app.handler", "python3.11", StoredCode("", 0, Path()))
 
     def _lane(self, reference: str) -> Any:
         if reference not in self.functions:
