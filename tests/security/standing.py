@@ -66,7 +66,8 @@ class Hostile:
         message = f"RequestId: {result.request_id} Error: Task timed out after 1.00 seconds"
         assert result.json() == {"errorType": "Sandbox.Timedout", "errorMessage": message}
         self._check_failure(result, TIMED_OUT)
-        assert result.billed_ms == 1000 + (0 if result.init_ms is None else -(-int(result.init_ms * 1000) // 1000))
+        init_ns = 0 if result.init_ms is None else round(result.init_ms * 1e6)
+        assert result.billed_ms == 1000 - (-init_ns // 1_000_000)
         return result
 
     def _check_failure(self, result: InvokeResult, verdict: str) -> None:
