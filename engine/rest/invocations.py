@@ -1,6 +1,6 @@
 """F5: Invoke and InvokeAsync: the hot path of the gateway, by hand where everything else follows the service model.
 
-Measured with 64 connections, parsing by the model would have cost half of a request's time.
+Finding and reading the request and writing the answer by the model would cost 10 µs more, a fifth of a request's time.
 """
 
 from __future__ import annotations
