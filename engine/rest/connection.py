@@ -37,7 +37,8 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self._in_head = False
         self._chunk_bytes = 0  # of what the parser is being fed
-        self._head_bytes = 0  # at least so many has the head that is not whole yet
+        self._first_bytes = 0  # of what it was fed when the head began, somewhere in it
+        self._head_bytes = 0  # of what it was fed since: at least so many has the head that is not whole yet
         self._began_s: float | None = self.loop.time()  # of the request that is not whole yet; at first, of none
         self._untaken = (0, 0.0)  # bytes of answers that wait for the client, and since when it is so many
         self._offers: list[tuple[bytes, bytes]] = []  # Upgrade headers of the request that is read without them
@@ -78,11 +79,12 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head, self._head_bytes, self._skips = True, 0, False
+        self._first_bytes = self._chunk_bytes
         self._began_s = self.loop.time()
 
     def on_headers_complete(self) -> None:
         """What it raises, the parser passes on as the context of an error of its own."""
-        if max(self._chunk_bytes, self._head_bytes) > HEAD_MAX_BYTES:
+        if self._first_bytes + self._head_bytes > HEAD_MAX_BYTES:
             size = len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
             if size > HEAD_MAX_BYTES:
                 raise _HeadTooLarge

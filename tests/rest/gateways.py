@@ -27,6 +27,7 @@ class Gateway:
         self.socket = next(each for each in addresses if each.startswith("unix:"))
         self.url = next(each for each in addresses if each.startswith("http:"))
         self.port = int(self.url.rpartition(":")[2])
+        self._clients: list[Any] = []
 
     def boto3(self, name: str = "lambda", **settings: Any) -> Any:
         """A client of boto3's that tries everything once, and leaves it to the service what to refuse."""
@@ -36,7 +37,13 @@ class Gateway:
         session = boto3.session.Session(region_name=REGION, **CREDENTIALS)
         client = session.client(name, endpoint_url=self.url, config=config)
         client.meta.events.register("after-call.lambda.Invoke", _read_whole)
+        self._clients.append(client)
         return client
+
+    def close(self) -> None:
+        """End the connections of boto3's clients, which would otherwise wait for the garbage collector."""
+        for client in self._clients:
+            client.close()
 
     def deploy(self, name: str, code: Mapping[str, str] | str, handler: str = "app.handler", **settings: Any) -> Any:
         """A function of a file or of files by name."""
@@ -69,4 +76,8 @@ def zipped(files: Mapping[str, str]) -> bytes:
 def gateway(folder: Path, *options: str, stderr: IO[str] | None = None) -> Iterator[Gateway]:
     """A service with a gateway on a port that the system chose; it ends with the block, and must end well."""
     with service(folder, "--http", "127.0.0.1:0", *options, stderr=stderr) as addresses:
-        yield Gateway(addresses)
+        here = Gateway(addresses)
+        try:
+            yield here
+        finally:
+            here.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +98,13 @@ def test_a_head_has_a_bound(wire: RawHttp, head: bytes) -> None:
         wire.say(head + b"\r\n")
     except ConnectionError:
         pass  # it did not even wait for the rest
+    assert refused(wire.hear(), 431) == "RequestHeaderFieldsTooLargeException"
+
+
+def test_a_head_that_comes_in_two_pieces_below_the_bound_has_the_same_bound(wire: RawHttp) -> None:
+    for piece in (b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"y" * 40_000, b"y" * 40_000 + b"\r\n\r\n"):
+        wire.say(piece)
+        time.sleep(0.05)  # so that they are read apart; where they are not, the bound is the same
     assert refused(wire.hear(), 431) == "RequestHeaderFieldsTooLargeException"
 
 
