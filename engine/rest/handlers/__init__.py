@@ -26,6 +26,7 @@ from . import (
     tags,
     versions,
 )
+from .settings import CAPACITY, DURABLE
 
 MODULES: Final = (
     account,
@@ -45,8 +46,6 @@ MODULES: Final = (
     tags,
     versions,
 )
-DURABLE: Final = "durable executions are not run by this engine"
-CAPACITY: Final = "there are no managed instances here: functions run on this host"
 REFUSED: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         (

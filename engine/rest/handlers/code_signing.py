@@ -16,8 +16,9 @@ from ...errors import (
     ResourceNotFoundException,
 )
 from ...model import Resource
+from ...store.writer import lambda_time
 from ..call import Call
-from .documents import change, find, iso_time
+from ..documents import change, find
 from .names import function_and_qualifier, function_arn
 from .pages import page
 from .signing import CONFIGURATION, OF_FUNCTION, attach_code_signing
@@ -142,5 +143,5 @@ def _shape(made: Resource) -> dict[str, Any]:
         "CodeSigningConfigId": made.key.rpartition(":")[2],
         "CodeSigningConfigArn": made.key,
         **made.document,
-        "LastModified": iso_time(made.last_modified_ms),
+        "LastModified": lambda_time(made.last_modified_ms),
     }

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import InvalidParameterValueException
+from ...store.snapshot import LATEST
 from ..call import Call
-from .names import LATEST, function_and_qualifier
+from .names import function_and_qualifier
 from .pages import page
 from .shapes import provisioned
 

@@ -19,7 +19,7 @@ from ...errors import (
     TooManyRequestsException,
 )
 from ...model import Resource
-from .documents import ATTEMPTS_MAX, change, find
+from ..documents import ATTEMPTS_MAX, change, find
 from .event_sources import MAPPING, SQS, kind_of
 
 CLAIM: Final = "event-source-claim"

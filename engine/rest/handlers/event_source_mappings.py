@@ -14,7 +14,7 @@ from typing import Any, Final
 from ...errors import InvalidParameterValueException, LambdaError, ResourceNotFoundException
 from ...model import Resource
 from ..call import Call
-from .documents import change, find
+from ..documents import change, find
 from .event_source_claims import check_free, claim, release
 from .event_source_rules import check_change, check_new, check_whole
 from .event_sources import MAPPING, MSK, SELF_MANAGED_KAFKA, SQS, SourceKind, kind_of

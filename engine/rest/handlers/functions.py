@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import InvalidParameterValueException
+from ...store.snapshot import LATEST
 from ..call import Call
 from ..downloads import code_location
 from .code import code_of
 from .describe import described
-from .names import LATEST, function_and_qualifier, function_arn, function_only
+from .names import function_and_qualifier, function_arn, function_only
 from .pages import page
 from .settings import architecture_of, changes_of, settings_of
 from .shapes import listed

@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import InvalidParameterValueException, ResourceNotFoundException
 from ...model import LayerVersion, Resource
 from ..call import Call
-from .documents import change, find
+from ..documents import change, find
 from .statements import (
     ACCOUNT_ID,
     LAYER_POLICY,

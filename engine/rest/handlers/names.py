@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from ...errors import InvalidParameterValueException, ResourceNotFoundException
-from ...validation import merge_qualifier, split_function_reference
+from ...errors import InvalidParameterValueException
+from ...store.snapshot import LATEST, Snapshot, arn
 from ..call import Call, Place
-
-LATEST: Final = "$LATEST"
 
 
 def function_arn(place: Place, name: str, qualifier: str | None = None) -> str:
     """A function's ARN here, qualified where `qualifier` is given."""
-    arn = f"arn:aws:lambda:{place.region}:{place.account_id}:function:{name}"
-    return arn if qualifier is None else f"{arn}:{qualifier}"
+    return arn(place.region, place.account_id, name, qualifier)
 
 
 def function_and_qualifier(call: Call) -> tuple[str, str | None]:
@@ -23,17 +18,8 @@ def function_and_qualifier(call: Call) -> tuple[str, str | None]:
     Raises ResourceNotFoundException for a function of another region or account, ValidationException,
     InvalidParameterValueException for two qualifiers.
     """
-    parsed = split_function_reference(call.given["FunctionName"])
-    qualifier = merge_qualifier(parsed.qualifier, call.given.get("Qualifier"))
-    place = call.place
-    if parsed.region not in (None, place.region):
-        raise ResourceNotFoundException(
-            f"Functions from '{parsed.region}' are not reachable in this region ('{place.region}')"
-        )
-    if parsed.account_id not in (None, place.account_id):
-        other = Place(place.region, str(parsed.account_id), place.port)
-        raise ResourceNotFoundException(f"Function not found: {function_arn(other, parsed.name, qualifier)}")
-    return parsed.name, qualifier
+    here = Snapshot(call.place.region, call.place.account_id)
+    return here.names(call.given["FunctionName"], call.given.get("Qualifier"))
 
 
 def function_only(call: Call) -> str:

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from ...errors import InvalidParameterValueException, ResourceNotFoundException
 from ...model import Resource
+from ...store.snapshot import LATEST
 from ..call import Call
-from .documents import change, find
-from .names import LATEST, function_and_qualifier, function_arn
+from ..documents import change, find
+from .names import function_and_qualifier, function_arn
 from .statements import (
     ACCOUNT_ID,
     FUNCTION_POLICY,

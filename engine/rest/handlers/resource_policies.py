@@ -11,7 +11,7 @@ import orjson
 from ...errors import InvalidParameterValueException, ResourceNotFoundException
 from ...model import Resource
 from ..call import Call
-from .documents import change, find
+from ..documents import change, find
 from .statements import FUNCTION_POLICY, NO_POLICY, as_text, check_revision, check_size, policy_place
 
 VERSIONS: Final = ("2012-10-17", "2008-10-17")

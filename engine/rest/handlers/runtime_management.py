@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ...errors import InvalidParameterValueException
+from ...store.snapshot import LATEST
 from ...validation import ALIAS_PATTERN
 from ..call import Call
-from .documents import change, find
-from .names import LATEST, function_and_qualifier
+from ..documents import change, find
+from .names import function_and_qualifier
 
 KIND: Final = "runtime-management"
 

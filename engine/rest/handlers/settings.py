@@ -24,10 +24,12 @@ LOGGING: Final[Mapping[str, str]] = {
 }
 # What the engine stores for Lambda's tools and makes no use of; an empty value takes it away.
 KEPT: Final = ("VpcConfig", "KMSKeyArn", "TracingConfig", "FileSystemConfigs")
+DURABLE: Final = "durable executions are not run by this engine"
+CAPACITY: Final = "there are no managed instances here: functions run on this host"
 REFUSED: Final[Mapping[str, str]] = {
     "ImageConfig": "this engine runs no container images",
-    "CapacityProviderConfig": "there are no managed instances here: functions run on this host",
-    "DurableConfig": "durable executions are not run by this engine",
+    "CapacityProviderConfig": CAPACITY,
+    "DurableConfig": DURABLE,
     "PublishTo": "functions are published as numbered versions only",
 }
 
@@ -66,11 +68,8 @@ def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
         told["layers"] = [_layer_arn(arn) for arn in given["Layers"]]
     if "DeadLetterConfig" in given:
         told["dead_letter_target_arn"] = given["DeadLetterConfig"].get("TargetArn", "")
-    told |= {
-        setting: given.get("LoggingConfig", {})[member]
-        for member, setting in LOGGING.items()
-        if member in given.get("LoggingConfig", {})
-    }
+    logging = given.get("LoggingConfig", {})
+    told |= {setting: logging[member] for member, setting in LOGGING.items() if member in logging}
     kept = {member: given[member] or None for member in KEPT if member in given}
     return {**told, "kept": kept} if kept else told
 

@@ -7,8 +7,8 @@ import sys
 from typing import Any, Final
 
 from ...model import EventInvokeConfig, FunctionConfiguration, FunctionState, ProvisionedConcurrencyConfig
+from ...store.snapshot import LATEST
 
-LATEST: Final = "$LATEST"
 ACTIVE: Final = FunctionState()
 
 

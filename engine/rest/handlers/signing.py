@@ -6,7 +6,7 @@ from typing import Final
 
 from ...client.asynchronous import Client
 from ...errors import CodeSigningConfigNotFoundException
-from .documents import change, find
+from ..documents import change, find
 
 CONFIGURATION: Final = "code-signing-config"
 OF_FUNCTION: Final = "function-code-signing"

@@ -16,10 +16,11 @@ from ...errors import (
     ResourceNotFoundException,
 )
 from ...model import Resource
+from ...store.snapshot import LATEST
 from ...validation import ALIAS_PATTERN
 from ..call import Call
-from .documents import change
-from .names import LATEST, function_and_qualifier, function_arn
+from ..documents import change
+from .names import function_and_qualifier, function_arn
 
 FUNCTION_POLICY: Final = "policy"  # kinds of documents
 LAYER_POLICY: Final = "layer-policy"

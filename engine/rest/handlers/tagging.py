@@ -8,7 +8,7 @@ from typing import Final
 from ...client.asynchronous import Client
 from ...errors import InvalidParameterValueException
 from ...model import Resource
-from .documents import change, find
+from ..documents import change, find
 
 KIND: Final = "tags"
 TAGS_MAX: Final = 50  # of one resource

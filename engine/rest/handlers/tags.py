@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import InvalidParameterValueException, ResourceNotFoundException
 from ..call import Call
-from .documents import find
+from ..documents import find
 from .event_sources import MAPPING
 from .names import function_and_qualifier, function_arn
 from .signing import CONFIGURATION

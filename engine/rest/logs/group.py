@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ...errors import ResourceNotFoundException
 from ...model import LogStream, LogSummary
+from .. import documents
 from ..call import Call, Place
 from ..codecs.contract import Refusal
 
@@ -76,17 +77,11 @@ def group_of(name: str, summaries: Sequence[LogSummary], said: Mapping[str, Any]
     )
 
 
-async def _kept(call: Call, name: str) -> Mapping[str, Any]:
-    try:
-        return (await call.client.get_resource(KIND, name)).document
-    except ResourceNotFoundException:
-        return {}
-
-
 async def look_for(call: Call, name: str) -> Group | None:
     """None where there is no such group."""
     summaries = await call.client.log_summaries(log_group=name)
-    said = await _kept(call, name)
+    kept = await documents.find(call.client, KIND, name)
+    said: Mapping[str, Any] = {} if kept is None else kept.document
     return group_of(name, summaries, said) if summaries or said else None
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 from ...client.asynchronous import Client
 from ...errors import ResourceNotFoundException
 from ...model import Resource
+from ...store.snapshot import arn
 from ..call import Place
 from . import address
 
@@ -104,7 +105,7 @@ def key_of(function: str, alias: str | None) -> str:
 
 def id_of(place: Place, function: str, alias: str | None) -> str:
     """Of a function's URL here."""
-    return address.url_id(f"arn:aws:lambda:{place.region}:{place.account_id}:function:{key_of(function, alias)}")
+    return address.url_id(arn(place.region, place.account_id, function, alias))
 
 
 def timestamp(ms: int) -> str:

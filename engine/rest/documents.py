@@ -1,19 +1,18 @@
-"""F5: documents that handlers keep in the core's catalog: read, changed, written, and again if another was faster."""
+"""F5: documents that the gateway keeps in the core's catalog: read, changed, written; again if another came first."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
-from ...client.asynchronous import Client
-from ...errors import (
+from ..client.asynchronous import Client
+from ..errors import (
     PreconditionFailedException,
     ResourceConflictException,
     ResourceNotFoundException,
     TooManyRequestsException,
 )
-from ...model import Resource
+from ..model import Resource
 
 ATTEMPTS_MAX: Final = 32  # one of those who write at once succeeds each time, so this many writers all do
 
@@ -66,9 +65,3 @@ async def _write(
     if found is not None:
         await client.delete_resource(kind, key, revision_id=found.revision_id)
     return None
-
-
-def iso_time(unix_ms: int) -> str:
-    """As Lambda's API writes times that are strings: `2026-01-01T00:00:00.000+0000`."""
-    moment = datetime.fromtimestamp(unix_ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{unix_ms % 1000:03d}+0000"
