@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 # By room: a folder of engine/, or a file that stands alone. The doors of floor 5 are siblings, not one room.
 FLOORS: dict[str, int] = {
     **dict.fromkeys(("errors", "model", "states", "config", "clock", "settings", "validation", "_ext"), 0),
-    **dict.fromkeys(("ipc", "wire", "sandbox", "store", "records"), 1),
+    **dict.fromkeys(("ipc", "wire", "sandbox", "store", "records", "runtimes"), 1),
     **dict.fromkeys(("worker", "client"), 2),
     "core": 3,
     "app": 4,

@@ -1,0 +1,28 @@
+"""F1: all languages, and which one a runtime is of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from .contract import Interpreter, Language
+from .provided import Provided
+
+BOOTSTRAPS: Final = Path(__file__).parent / "bootstraps"
+LANGUAGES: Final[tuple[Language, ...]] = (Provided(),)
+
+
+def language_of(runtime: str) -> Language | None:
+    """None for a runtime that no language here serves."""
+    return next((language for language in LANGUAGES if language.serves(runtime)), None)
+
+
+def homes() -> list[str]:
+    """Every folder outside /usr that a sandbox must show for interpreters to run; none lies within another."""
+    found = sorted({home for language in LANGUAGES for home in language.homes() if home})
+    return [home for home in found if not any(home.startswith(f"{other}/") for other in found)]
+
+
+def installed() -> list[tuple[Language, Interpreter]]:
+    """What this host has, language by language."""
+    return [(language, interpreter) for language in LANGUAGES for interpreter in language.installed()]
