@@ -32,10 +32,10 @@ STEPS = (
     ("confined", "engine.sandbox.jail", "Jail.confine", "done"),
     ("limits set, init begins", "engine.worker.environment", "run", "begins"),
     ("descriptors moved", "engine.worker.environment", "settle_in", "done"),
-    ("variables set", "engine.worker.surroundings", "apply", "done"),
+    ("variables set", "engine.runtimes.bootstraps.python.import_path", "apply", "done"),
     ("queue opened", "engine.worker.environment", "open_port", "done"),
-    ("path files run", "engine.worker.surroundings", "run_path_files", "done"),
-    ("function loaded", "engine.worker.handler", "load", "done"),
+    ("path files run", "engine.runtimes.bootstraps.python.import_path", "run_path_files", "done"),
+    ("function loaded", "engine.runtimes.bootstraps.python.handler", "load", "done"),
 )
 CLOCKS = 3  # numbers for each step
 WIDTH = 1 + CLOCKS * len(STEPS)

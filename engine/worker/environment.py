@@ -22,7 +22,8 @@ from types import ModuleType
 
 from .._ext import linux, port
 from ..records import platform_events, report
-from . import context, faults, handler, logging_setup, marshal, output, snapshot, surroundings
+from ..runtimes.bootstraps.python import context, faults, handler, import_path, logging_setup, marshal, output
+from . import snapshot, surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -144,17 +145,17 @@ def surround(order: dict[str, Any]) -> dict[str, str]:
     """Variables, time zone and import path; the variables."""
     given, layers = order["surroundings"], order["layers"]
     variables = surroundings.environment_variables(**given)
-    path = surroundings.search_path(
+    path = import_path.search_path(
         given["task_root"], layers, [given["runtime_dir"]], order["stdlib"], given["user"].get("PYTHONPATH")
     )
-    surroundings.apply(variables, path)
+    import_path.apply(variables, path)
     return variables
 
 
 def run_init(worker: Worker, order: dict[str, Any]) -> None:
     """Import the function. Raises whatever its code does, or Fault."""
     given = order["surroundings"]
-    surroundings.run_path_files([given["task_root"], *surroundings.layer_folders(order["layers"])])
+    import_path.run_path_files([given["task_root"], *import_path.layer_folders(order["layers"])])
     worker.place.handler = handler.load(given["handler"])
     if order.get("hooks"):  # of a version that was to start from snapshots, and of which none could be made
         snapshot.run_before_snapshot()
@@ -213,11 +214,11 @@ def _fault_teller(
     to_json: Callable[[object], bytes], as_json: bool
 ) -> Callable[[BaseException, str], tuple[bytes, str]]:
     """Turns an exception into the answer for the caller, and prints it to the log."""
+    ours = {function.__code__.co_filename for function in (run_init, snapshot.run_before_snapshot)}
+    own_files = (*ours, port.SOURCE, "<frozen runpy>")
 
     def tell(error: BaseException, request_id: str) -> tuple[bytes, str]:
-        told = faults.describe(
-            type(error), error, error.__traceback__, request_id=request_id, own_files=(port.SOURCE, "<frozen runpy>")
-        )
+        told = faults.describe(type(error), error, error.__traceback__, request_id=request_id, own_files=own_files)
         print_text = faults.log_json(told, to_json) if as_json else faults.log_text(told)
         _print(print_text)
         return to_json(told), told["errorType"]

@@ -1,4 +1,4 @@
-"""What a function finds around it before its first line runs: environment variables, time zone, import path.
+"""The environment variables that a function finds before its first line runs.
 
 The variables are those of AWS's documentation ("Defined runtime environment variables"); a few more are what a
 function sees there: AWS_DEFAULT_REGION, PWD, SHLVL, the X-Ray daemon's address. Nothing comes from the host.
@@ -6,10 +6,7 @@ function sees there: AWS_DEFAULT_REGION, PWD, SHLVL, the X-Ray daemon's address.
 
 from __future__ import annotations
 
-import os
-import sys
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 _XRAY_HOST, _XRAY_PORT = "127.0.0.1", "2000"  # where the X-Ray SDK sends by default; datagrams nobody takes are dropped
 _NO_VALUES: Mapping[str, str] = {}
@@ -62,52 +59,6 @@ def environment_variables(
     return {**_replaceable(task_root, runtime_dir, language_root, layers_root), **user, **reserved}
 
 
-def search_path(
-    task_root: str,
-    layers: Sequence[str],
-    runtime_packages: Sequence[str],
-    stdlib: Sequence[str],
-    python_path: str | None = None,
-) -> list[str]:
-    """sys.path in Lambda's order: code, layers, the runtime's packages, standard library.
-
-    `layers` are unpacked layers in the function's order; a later one wins, as it overwrites the earlier in /opt. A
-    PYTHONPATH of the function's own (`python_path`) takes the place of the layers, as it does in Lambda.
-    """
-    if python_path is None:
-        after_code = layer_folders(layers)
-    else:
-        after_code = [folder for folder in python_path.split(":") if folder]
-    return list(dict.fromkeys([task_root, *after_code, *runtime_packages, *stdlib]))
-
-
-def layer_folders(layers: Iterable[str]) -> list[str]:
-    """The folders that layers add to the import path, the nearest first."""
-    newest_first = list(layers)[::-1]
-    site_packages = f"python/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
-    return [f"{root}/{folder}" for folder in (site_packages, "python") for root in newest_first]
-
-
-def apply(environ: Mapping[str, str], path: Sequence[str]) -> None:
-    """Makes these the variables, time zone and import path of this process."""
-    os.environ.clear()
-    os.environ.update(environ)
-    time.tzset()
-    sys.path[:] = path
-    for folder in path:
-        if sys.path_importer_cache.get(folder, folder) is None:  # looked for before it was mounted
-            del sys.path_importer_cache[folder]
-
-
-def run_path_files(folders: Iterable[str]) -> None:
-    """Obeys the `.pth` files in the code folder and the layers, as Lambda does. They may run code of the user's."""
-    for folder in folders:
-        if _has_path_file(folder):
-            import site  # hardly any function has such a file
-
-            site.addsitedir(folder)
-
-
 def _replaceable(task_root: str, runtime_dir: str, language_root: str, layers_root: str) -> dict[str, str]:
     libraries = f"{runtime_dir}:{runtime_dir}/lib:{task_root}:{task_root}/lib:{layers_root}/lib"
     return {
@@ -130,10 +81,3 @@ def _log_variables(log_format: str, log_level: str | None) -> dict[str, str]:
     if log_format.upper() != "JSON":
         return {}
     return {"AWS_LAMBDA_LOG_FORMAT": "JSON", **({} if log_level is None else {"AWS_LAMBDA_LOG_LEVEL": log_level})}
-
-
-def _has_path_file(folder: str) -> bool:
-    try:
-        return any(name.endswith(".pth") for name in os.listdir(folder))
-    except OSError:
-        return False

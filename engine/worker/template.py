@@ -15,7 +15,8 @@ import sys
 import time
 
 from .._ext import image
-from . import environment, faults, snapshot, surroundings
+from ..runtimes.bootstraps.python import faults
+from . import environment, snapshot, surroundings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from awslambdaric import bootstrap
 from awslambdaric.lambda_runtime_exception import FaultException
 from awslambdaric.lambda_runtime_marshaller import LambdaMarshaller
 
-from engine.worker.faults import describe
+from engine.runtimes.bootstraps.python.faults import describe
 
 Answer = dict[str, Any]
 

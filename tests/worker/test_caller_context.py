@@ -11,8 +11,8 @@ from awslambdaric.lambda_runtime_exception import FaultException
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.worker.context import ClientContext, client_context, cognito_identity
-from engine.worker.faults import Fault
+from engine.runtimes.bootstraps.python.context import ClientContext, client_context, cognito_identity
+from engine.runtimes.bootstraps.python.faults import Fault
 
 CLIENT = {
     "installation_id": "i",

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.worker import faults, marshal
-from engine.worker.faults import Fault
+from engine.runtimes.bootstraps.python import faults, marshal
+from engine.runtimes.bootstraps.python.faults import Fault
 
 SOURCE = '''
 class Silent(Exception):

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from engine.worker import handler
-from engine.worker.faults import Fault
+from engine.runtimes.bootstraps.python import handler
+from engine.runtimes.bootstraps.python.faults import Fault
 
 FILES = {
     "app.py": "def handler(event, context):\n    return event\nvalue = 7\n",

@@ -10,23 +10,23 @@ from pathlib import Path
 
 import simplejson
 
-from engine.worker import faults
+from engine.runtimes.bootstraps.python import faults
 
-ROOT = str(Path(faults.__file__).parents[2])
+ROOT = str(Path(faults.__file__).parents[4])
 PACKAGES = os.path.dirname(os.path.dirname(simplejson.__file__))
 CODE = """
 import sys
 before = set(sys.modules)
 stdlib = sys.path[:]
 sys.path[:0] = [{root!r}, {packages!r}]
-from engine.worker import context, faults, handler, logging_setup, marshal, output, surroundings
+from engine.runtimes.bootstraps.python import context, faults, handler, import_path, logging_setup, marshal, output
 sys.path[:] = stdlib
 heavy = {{"asyncio", "subprocess", "socket", "inspect", "typing", "json", "site"}} & set(sys.modules)
 for name in [name for name in sys.modules if name.partition(".")[0] in ("engine", "simplejson")]:
     del sys.modules[name]
 
 flush = output.install()
-surroundings.apply({{"PATH": "/bin", "TZ": ":UTC"}}, [{task!r}, *stdlib])
+import_path.apply({{"PATH": "/bin", "TZ": ":UTC"}}, [{task!r}, *stdlib])
 logging_setup.configure(lambda: "id-1")
 unmarshal, to_json = marshal.codec(True)
 context.client_context('{{"custom": 1}}')

@@ -21,9 +21,9 @@ from awslambdaric.lambda_runtime_marshaller import LambdaMarshaller
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.worker import marshal as codec_module
-from engine.worker.faults import Fault
-from engine.worker.marshal import ASCII_ONLY_RUNTIMES, codec
+from engine.runtimes.bootstraps.python import marshal as codec_module
+from engine.runtimes.bootstraps.python.faults import Fault
+from engine.runtimes.bootstraps.python.marshal import ASCII_ONLY_RUNTIMES, codec
 
 RUNTIMES = ["python3.9", "python3.10", "python3.11", "python3.12", "python3.13", "python3.14"]
 

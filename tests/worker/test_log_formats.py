@@ -14,7 +14,7 @@ import pytest
 from awslambdaric import bootstrap
 from awslambdaric.lambda_runtime_log_utils import LogFormat, _get_log_level_from_env_var
 
-from engine.worker.logging_setup import LambdaHandler, choose, configure, is_json
+from engine.runtimes.bootstraps.python.logging_setup import LambdaHandler, choose, configure, is_json
 
 Log = Callable[[logging.Logger], object]
 

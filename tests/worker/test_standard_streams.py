@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.worker import output
+from engine.runtimes.bootstraps.python import output
 
-ROOT = str(Path(output.__file__).parents[2])
-START = f"import sys; sys.path.insert(0, {ROOT!r})\nfrom engine.worker import output\nflush = output.install()\n"
+ROOT = str(Path(output.__file__).parents[4])
+MODULE = "engine.runtimes.bootstraps.python"
+START = f"import sys; sys.path.insert(0, {ROOT!r})\nfrom {MODULE} import output\nflush = output.install()\n"
 
 
 def log_of(code: str, status: int = 0) -> bytes:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from engine.runtimes.bootstraps.python.import_path import layer_folders, search_path
 from engine.worker import surroundings
-from engine.worker.surroundings import environment_variables, layer_folders, search_path
+from engine.worker.surroundings import environment_variables
 
 ROOT = str(Path(surroundings.__file__).parents[2])
 FUNCTION: dict[str, Any] = {
@@ -109,11 +110,11 @@ def test_a_python_path_of_the_functions_own_takes_the_place_of_the_layers() -> N
 APPLY = """
 import json, os, sys, time
 sys.path.insert(0, {root!r})
-from engine.worker import surroundings
+from engine.runtimes.bootstraps.python import import_path
 stdlib = sys.path[1:]
 sys.path_importer_cache[{task!r}] = None
-surroundings.apply({environ!r}, [{task!r}, *stdlib])
-surroundings.run_path_files([{task!r}, "/nowhere"])
+import_path.apply({environ!r}, [{task!r}, *stdlib])
+import_path.run_path_files([{task!r}, "/nowhere"])
 import found, from_pth
 print(json.dumps([dict(os.environ), time.tzname, sys.path[:1], os.popen("echo $OWN$HOME").read()]))
 """

@@ -48,7 +48,7 @@ def choose(handler: logging.Handler, *, as_json: bool, level: str | None) -> Non
     if as_json:
         handler.setFormatter(JsonFormatter())
     wanted = "DEBUG" if level == "TRACE" else (level or "").upper()
-    if wanted in logging.getLevelNamesMapping():
+    if isinstance(logging.getLevelName(wanted), int):  # a text for a name that is none
         logging.getLogger().setLevel(wanted)
 
 

@@ -47,7 +47,7 @@ def chunk(value: object) -> bytes:
     try:
         if isinstance(value, str):
             return value.encode()
-        if isinstance(value, bytearray | memoryview):
+        if isinstance(value, (bytearray, memoryview)):
             return bytes(value)
     except Exception as error:
         raise Fault("Runtime.MarshalError", f"Unable to marshal response: {text_of(error)}") from error

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 
 FRAMES_MAX = 10_000  # a deeper stack keeps its outermost frames; Lambda has no bound and runs into the answer's
-_OWN_FOLDER = os.path.dirname(__file__) + os.sep
 _LINE_END = "\r"  # CloudWatch splits events at \n only, so that a trace stays one event
 _NO_BREAK_SPACE = "\u00a0"
 
@@ -108,7 +107,7 @@ def _stack_trace(tb: TracebackType | None, own_files: Container[str]) -> list[st
 
 
 def _is_own(filename: str, own_files: Container[str]) -> bool:
-    return filename.startswith(_OWN_FOLDER) or filename in own_files
+    return filename in own_files or os.path.dirname(filename) == os.path.dirname(_is_own.__code__.co_filename)
 
 
 def _bare_stack_trace(tb: TracebackType | None) -> list[str]:
