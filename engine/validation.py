@@ -73,7 +73,7 @@ _DESTINATION_SHAPES: Final = {
     "s3": r"::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
 }
 
-RUNTIMES_RUN: Final = tuple(f"python3.{minor}" for minor in range(8, 15))
+_PYTHONS = tuple(f"python3.{minor}" for minor in range(8, 15))
 _OTHER_RUNTIMES = (
     "nodejs nodejs4.3 nodejs4.3-edge nodejs6.10 nodejs8.10 nodejs10.x nodejs12.x nodejs14.x nodejs16.x nodejs18.x "
     "nodejs20.x nodejs22.x nodejs24.x nodejs26.x java8 java8.al2 java8.al2023 java11 java11.al2023 java17 "
@@ -81,7 +81,13 @@ _OTHER_RUNTIMES = (
     "dotnetcore3.1 dotnet6 dotnet8 dotnet10 go1.x ruby2.5 ruby2.7 ruby3.2 ruby3.3 ruby3.4 ruby4.0 provided "
     "provided.al2 provided.al2023"
 )
-RUNTIMES_KNOWN: Final = (*RUNTIMES_RUN, *_OTHER_RUNTIMES.split())
+RUNTIMES_KNOWN: Final = (*_PYTHONS, *_OTHER_RUNTIMES.split())
+# Of others Lambda itself has been rid for years.
+_GONE = (
+    "nodejs nodejs4.3 nodejs4.3-edge nodejs6.10 nodejs8.10 nodejs10.x python2.7 python3.6 python3.7 python3.15 "
+    "dotnetcore1.0 dotnetcore2.0 dotnetcore2.1 dotnetcore3.1 go1.x ruby2.5"
+)
+RUNTIMES_RUN: Final = tuple(runtime for runtime in RUNTIMES_KNOWN if runtime not in _GONE.split())
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html ("Reserved environment variables")
 _RESERVED = (
@@ -294,7 +300,7 @@ def _check_runtime(runtime: str) -> None:
         return
     if runtime in RUNTIMES_KNOWN:
         raise InvalidParameterValueException(
-            f"The runtime {runtime} is not yet run by this engine. It runs: {', '.join(RUNTIMES_RUN)}."
+            f"The runtime {runtime} is not run by this engine. It runs: {', '.join(RUNTIMES_RUN)}."
         )
     raise InvalidParameterValueException(
         f"Value {shown(runtime)} at 'runtime' failed to satisfy constraint: "

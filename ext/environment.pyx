@@ -75,7 +75,7 @@ cdef class Environment:
         self.index = index
         self.serial = serial
         self.stream = stream
-        self.pid = self.log_fd = self.freezer_fd = self.tasks_fd = self.peak_fd = -1
+        self.pid = self.log_fd = self.bell_fd = self.freezer_fd = self.tasks_fd = self.peak_fd = -1
         self.spawned_ns = self.used_ns = monotonic_ns()
         self.log_text = bytearray()
 

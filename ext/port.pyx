@@ -4,7 +4,7 @@ Runs in the worker process. What a handler or the user's signal handlers raise b
 KeyboardInterrupt) passes through `serve` and ends the process, as in Lambda.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 from posix.unistd cimport usleep
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -23,7 +23,6 @@ from engine._ext.queue cimport (
 from engine._ext.result cimport write_uuid
 
 cdef enum:
-    ANSWER_MAX = 6291556
     HOT_GAP_NS = 200000         # invocations that follow each other faster than this are worth spinning for
     SAMPLE_MEMORY_NS = 20000    # how often peak memory and CPU time are read, at most
     SAMPLE_CPU_NS = 1000000
@@ -40,13 +39,6 @@ SOURCE = "ext/port.pyx"    # what a traceback calls this file
 
 cdef class LambdaContext:
     """The object that a handler gets as its second argument."""
-    cdef public object function_name, function_version, memory_limit_in_mb, invoked_function_arn
-    cdef public object log_group_name, log_stream_name, client_context, tenant_id
-    cdef object own_id, own_identity, identity_document, make_identity, trace, log_sink
-    cdef uint64_t deadline_ns
-    cdef uint8_t raw_id[16]
-    cdef dict __dict__
-
     @property
     def aws_request_id(self) -> str:
         cdef char text[36]
@@ -100,16 +92,6 @@ cdef class Port:
     `fault` turns an exception and a request id into (answer bytes, error type). `to_chunk` turns what a handler yields
     into bytes.
     """
-    cdef Mapping mapping
-    cdef int index, event_fd, region_fd, log_fd, slot
-    cdef uint64_t word, timeout_ns, begun_ns, ended_ns, gap_ns, sampled_ns, cpu_sampled_ns, cpu_ns, init_cpu_ns
-    cdef uint64_t streamed
-    cdef uint32_t memory_kb
-    cdef public object handler, unmarshal, marshal, to_chunk, fault, flush, extras, make_identity, log_sink, variables
-    cdef public str function_name, function_version, memory_limit_in_mb, invoked_function_arn
-    cdef public str log_group_name, log_stream_name
-    cdef LambdaContext context
-
     def open(self, int region_fd, int index, int event_fd, int log_fd, uint64_t timeout_ns) -> None:
         """Take this place in a region. Raises OSError, RuntimeError for a region of another version of the engine."""
         self.mapping = Mapping(region_fd)
@@ -140,7 +122,7 @@ cdef class Port:
         record_ptr.init_start_ns = start_ns
         record_ptr.restored_ns = restored_ns
         record_ptr.init_end_ns = monotonic_ns()
-        self.init_cpu_ns = process_cpu_ns() + awaited_cpu_ns()
+        self.init_cpu_ns = self.cpu_used()
         record_ptr.init_log_end = self.log_position()
         store32(&record_ptr.init_state, INIT_FAILED if failed else INIT_OK)
         flag_finished(self.mapping.base_ptr, self.index, self.event_fd)
@@ -357,6 +339,10 @@ cdef class Port:
         self.slot = -1
         return 0
 
+    cdef uint64_t cpu_used(self) noexcept:
+        """CPU time that this environment had or wanted, in ns."""
+        return process_cpu_ns() + awaited_cpu_ns()
+
     cdef uint64_t log_position(self) noexcept:
         """How many bytes were ever written to the log pipe: see environment.pyx for the other half.
 
@@ -385,5 +371,5 @@ cdef class Port:
             self.memory_kb = peak_memory_kb()
         if self.ended_ns - self.cpu_sampled_ns >= SAMPLE_CPU_NS:
             self.cpu_sampled_ns = self.ended_ns
-            self.cpu_ns = process_cpu_ns() + awaited_cpu_ns() - self.init_cpu_ns    # wanted, whether or not got
+            self.cpu_ns = self.cpu_used() - self.init_cpu_ns
         return 0

@@ -42,6 +42,11 @@ def admit(Lane lane, str stream, bint late=False) -> Environment:
     return env
 
 
+def wake_by(Lane lane, Environment env, int event_fd) -> None:
+    """It waits for an eventfd, among others: ring that too, until the environment is no more."""
+    lane.queue.bells[env.index] = event_fd + 1
+
+
 def retire(Lane lane, Environment env) -> None:
     """Ask an environment to end as soon as it is idle. It takes no further invocation."""
     env.retiring = True
@@ -346,7 +351,8 @@ def idle_environments(Lane lane) -> list:
 def freeze_idle(Lane lane) -> int:
     """Stop idle environments in which user code left threads or processes running. How many are stopped.
 
-    Only while nothing waits that they could claim; each is looked at once after it worked.
+    Only while nothing waits that they could claim; each is looked at once after it worked. What has company once is
+    stopped from then on as soon as it is idle; not so where the company is a runtime, which is there by design.
     """
     cdef int index
     cdef Environment env
@@ -362,9 +368,11 @@ def freeze_idle(Lane lane) -> int:
         if (env is not None and env.is_ready and env.counted != env.served and env.index not in busy
                 and is_live(&lane.queue, env.index)):
             env.counted = env.served
-            env.company = has_company(env)
-            if env.company:
+            if has_company(env):
+                env.company = lane.queue.bells[env.index] == 0
                 freeze(lane, env)
+            else:
+                env.company = False
     return lane.frozen_count
 
 

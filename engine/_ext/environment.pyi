@@ -24,6 +24,7 @@ class Environment:
     cell: Any  # a Cell of the sandbox room; compiled code does not look inside
     pid: int
     log_fd: int
+    bell_fd: int
     start_code: int
     late: bool
     served: int

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from .._ext import repair
 from .._ext.environment import Environment
 from ..errors import EngineError
 from ..sandbox.contract import Limits, Mechanism
@@ -104,6 +105,9 @@ class Births:
         read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(write_fd, True)
         environment.log_fd = read_fd
+        if pool.started is not None and environment.bell_fd < 0:
+            environment.bell_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            repair.wake_by(pool.lane, environment, environment.bell_fd)
         try:
             while True:
                 blank = self._stock.popleft() if self._stock else self._conceive()
@@ -146,7 +150,8 @@ class Births:
         scratch: Scratch | None,
         copied: tuple[int, ...],
     ) -> None:
-        fds = [pool.lane.region_fd, pool.lane.event_fd, log_fd, *copied]
+        bell = [] if environment.bell_fd < 0 else [environment.bell_fd]
+        fds = [pool.lane.region_fd, pool.lane.event_fd, log_fd, *bell, *copied]
         order = pool.order(environment, "copy" if copied else "environment", has_scratch=scratch is not None)
         self._hand_over(blank, pool, order, fds, pool.limits(), scratch)
         blank.environment = environment
@@ -376,9 +381,10 @@ def release(environment: Environment) -> None:
     environment.unwatch()
     if environment.cell is not None:
         environment.cell.release()
-    if environment.log_fd >= 0:
-        os.close(environment.log_fd)
-    environment.log_fd = -1
+    for fd in (environment.log_fd, environment.bell_fd):
+        if fd >= 0:
+            os.close(fd)
+    environment.log_fd = environment.bell_fd = -1
 
 
 def send_kill(pidfd: int) -> None:

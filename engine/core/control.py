@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,7 +38,7 @@ from ..records.ledger import InvocationLedger
 from ..records.prices import PriceList
 from ..records.rollups import By, Configured
 from ..records.statistics import BillTable, version_statistics
-from ..settings import OWN_RUNTIME, EngineSettings, check_architecture, usable_cpus
+from ..settings import EngineSettings, check_architecture, usable_cpus
 from ..store.blobs import ARCHIVE_MAX_BYTES
 from ..store.build import Builder, Progress
 from ..store.catalog import Change, Settings
@@ -51,6 +50,7 @@ from ..store.storage import Storage
 from ..validation import number_problem, refuse, text_problem, validate_configuration
 from .dispatch import Dispatch, LaneSettings
 from .folders import engine_folder, remove_of_dead_processes
+from .languages import check_runtime
 from .pools import Pool
 from .provisioned import ProvisionedConcurrency
 from .quarters import jail_plan
@@ -463,19 +463,7 @@ class Control:
     def _check(self, name: str, given: Mapping[str, Any], layers: int) -> None:
         checked = {setting: value for setting, value in given.items() if setting != "kept"}  # see `store.kept`
         validate_configuration(function_name=name, layers_count=layers, **checked)
-        runtime = given["runtime"]
-        if runtime == OWN_RUNTIME:
-            return
-        if self._settings.strict_runtimes:
-            raise InvalidParameterValueException(
-                f"runtime {runtime} is not run natively here: this engine's Python is {OWN_RUNTIME}, and "
-                "strict_runtimes=True forbids running it there"
-            )
-        warnings.warn(
-            f"{name}: {runtime} runs on this engine's own {OWN_RUNTIME}; strict_runtimes=True refuses such functions",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        check_runtime(name, given["runtime"], snap_start=given["snap_start"], strict=self._settings.strict_runtimes)
 
     def _put_layers(self, layers: Sequence[Code], progress: Progress | None, held: ExitStack) -> Settings:
         """Content and ARNs of a function's layers, of which some are published and some are given as code."""

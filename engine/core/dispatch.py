@@ -23,6 +23,7 @@ from ..records.ledger import InvocationLedger
 from ..records.segments import Source
 from ..store.catalog import Catalog
 from ..validation import validate_tenant_id
+from .languages import started_by
 from .pools import Pool, cpu_share
 from .routes import Split, Tenanted
 from .supervisor import Supervisor
@@ -202,6 +203,7 @@ class Dispatch:
 
     def _open(self, configuration: FunctionConfiguration) -> Pool:
         settings = self._settings
+        started = started_by(configuration)
         share = cpu_share(configuration.memory_mb) if settings.limited_cpu else None
         spins = settings.cpus > 1 and (share is None or share >= 1)
         meter, book = self._records(configuration)
@@ -217,7 +219,8 @@ class Dispatch:
         )
         lane.book = book
         network = configuration.network or settings.network
-        return Pool(configuration, lane, book, str(settings.runtime_packages), share, settings.credentials, network)
+        packages = str(settings.runtime_packages)
+        return Pool(configuration, lane, book, packages, share, settings.credentials, network, started)
 
     def _records(self, configuration: FunctionConfiguration) -> tuple[Meter, LogBook]:
         key = configuration.function_name, configuration.version

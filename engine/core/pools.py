@@ -18,6 +18,7 @@ from ..records.book import LogBook
 from ..records.record import LogStyle
 from ..sandbox.contract import Limits
 from .cpu_demand import CpuDemand
+from .languages import Started
 
 PROCESSES_MAX = 1_024
 SOON_NS = INIT_TIMEOUT_S * 1_000_000_000  # whoever starts for longer is not what a caller should wait for
@@ -29,7 +30,8 @@ SNAPSHOT = STARTS.index("snapshot")
 class Pool:
     """One function version's lane, log and order template; or one tenant's, of a version that keeps tenants apart.
 
-    `network` is what its environments may reach: the configuration's word, or the engine's. `late_init` is set while
+    `network` is what its environments may reach: the configuration's word, or the engine's. `started` is how its
+    runtime's process is, None of functions that the engine's own Python runs. `late_init` is set while
     its last init failed: the next environment runs init inside its first invocation. `on_environment` is told of each
     environment that became ready, or is no more. `superseded` is set once nothing leads to this version any more: it
     ends when its last invocation has. A tenant's pool has the version's own for its `home`, which nothing runs in, and
@@ -43,6 +45,7 @@ class Pool:
     cpu_share: float | None
     credentials: dict[str, str]
     network: Network
+    started: Started | None
     late_init: bool = False
     superseded: bool = False
     quiet_ticks: int = 0
@@ -107,12 +110,14 @@ class Pool:
     ) -> bytes:
         """What a blank is told of the function it gets: JSON. has_scratch: whether a mount for /tmp comes with it."""
         order = {
-            **self._order(purpose, environment.stream, has_scratch),
+            **self._order("runtime" if self.started else purpose, environment.stream, has_scratch),
             "index": environment.index,
             "late": environment.late,
             "hooks": purpose == "environment" and self.configuration.starts_from_snapshot,
         }
         order["surroundings"]["initialization_type"] = self._initialization_type(environment)
+        if self.started is not None:
+            order["runtime"] = self.started.order()
         return json.dumps(order).encode()
 
     def template_order(self, stream: str, *, has_scratch: bool = False) -> bytes:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import EngineError
+from ..runtimes import catalog
+from ..runtimes.cache import made_cache_folder
 from .pools import Pool
 
 FIRST_UID: Final = 1_900_000_000  # above every range that distributions and systemd hand out, below 2^31
@@ -54,6 +56,10 @@ class Quarters:
 
 def jail_plan(wanted: str, store: Path, runtime_packages: Path) -> dict[str, Any]:
     """The fields of `sandbox.jail.Plan` for an engine on this interpreter."""
+    try:
+        cache_folder = str(made_cache_folder())
+    except OSError:  # a user without a home: what would have to be fetched says so
+        cache_folder = ""
     stdlib = sysconfig.get_path("stdlib")  # without any site-packages
     folders = [stdlib, sysconfig.get_config_var("DESTSHARED") or f"{stdlib}/lib-dynload"]
     return {
@@ -64,4 +70,7 @@ def jail_plan(wanted: str, store: Path, runtime_packages: Path) -> dict[str, Any
         "executable": os.path.realpath(sys.executable),
         "stdlib": [os.path.realpath(folder) for folder in folders],
         "uids": (FIRST_UID, UIDS),
+        "bootstraps": os.path.realpath(catalog.BOOTSTRAPS),
+        "cache": cache_folder,
+        "homes": catalog.homes(),
     }

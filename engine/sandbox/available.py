@@ -60,7 +60,15 @@ def _build_root(jail: Jail, plan: Plan) -> None:
     def build() -> None:
         namespaces.unshare(namespaces.NEWNS)
         uids = range(plan.uids[0], plan.uids[0] + plan.uids[1])
-        root.build(store=plan.store, packages=plan.packages, prefix=plan.prefix, uids=uids)
+        root.build(
+            store=plan.store,
+            packages=plan.packages,
+            prefix=plan.prefix,
+            uids=uids,
+            bootstraps=plan.bootstraps,
+            cache=plan.cache,
+            homes=plan.homes,
+        )
 
     why = _refused(build, partial(_bear_one, jail)) if "processes" in jail.enforced else "no PID namespace"
     if why is None:

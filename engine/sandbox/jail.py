@@ -32,7 +32,8 @@ class Plan(NamedTuple):
     """What an engine asks of a zygote. Paths are real ones, without links.
 
     store: the folder of unpacked bundles. packages: what Lambda's Python ships, by name, and where it is. prefix,
-    executable, stdlib: the interpreter's. uids: first and how many, for a zygote that may change its user.
+    executable, stdlib: the interpreter's. uids: first and how many, for a zygote that may change its user. bootstraps,
+    cache, homes: what other languages need ("" for none), and folders of interpreters outside /usr.
     """
 
     wanted: str
@@ -42,6 +43,9 @@ class Plan(NamedTuple):
     executable: str
     stdlib: list[str]
     uids: tuple[int, int]
+    bootstraps: str = ""
+    cache: str = ""
+    homes: Sequence[str] = ()
 
 
 class Jail:

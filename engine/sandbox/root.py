@@ -7,7 +7,7 @@ its programs and libraries (/usr), the interpreter (/var/lang), a few files of /
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from .._ext import namespaces as ns
@@ -16,6 +16,8 @@ TASK: Final = "/var/task"
 LAYERS: Final = "/opt"
 RUNTIME: Final = "/var/runtime"
 LANGUAGE: Final = "/var/lang"
+BOOTSTRAPS: Final = "/var/rapid"  # Lambda has its own init there
+CACHE: Final = "/var/cache/runtimes"
 LOCKED: Final = "/run/store"  # only for who is root here, and covered before a function runs
 STORE: Final = f"{LOCKED}/code"  # the unpacked bundles of all functions
 EMPTY: Final = "/var/empty"
@@ -26,7 +28,7 @@ USER_NAME: Final = "sbx_user1051"  # what Lambda calls the user
 
 _FOLDERS: Final = (
     *("dev", "etc", "opt", "proc", "tmp", "usr", "var/lang", "var/runtime", "var/task", "var/tmp"),
-    *(folder[1:] for folder in (STORE, EMPTY, OLD)),
+    *(folder[1:] for folder in (STORE, EMPTY, OLD, BOOTSTRAPS, CACHE)),
 )
 _PROGRAM_FOLDERS: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")  # links into /usr on most hosts
 _ETC: Final = (
@@ -37,16 +39,26 @@ _DEVICES: Final = ("full", "null", "random", "urandom", "zero")
 _PLAIN_ETC: Final = {
     "group": "root:x:0:\n",
     "hostname": f"{HOSTNAME}\n",
-    "hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n",
+    "hosts": "127.0.0.1 localhost sandbox.localdomain sandbox\n::1 localhost ip6-localhost ip6-loopback\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
 }
 
 
-def build(*, store: str, packages: Mapping[str, str], prefix: str, uids: range) -> None:
+def build(
+    *,
+    store: str,
+    packages: Mapping[str, str],
+    prefix: str,
+    uids: range,
+    bootstraps: str,
+    cache: str,
+    homes: Sequence[str],
+) -> None:
     """Make it the root of this process's mount namespace, and the host's unreachable. Raises OSError.
 
     store: the folder of unpacked bundles. packages: what Lambda's Python ships, by name, and where it is. prefix: where
-    the interpreter is installed. uids: of users that environments will run as. Paths are real ones, without links.
+    the interpreter is installed. uids: of users that environments will run as. bootstraps, cache, homes: what other
+    languages need, and interpreters outside /usr, which stay where they are. Paths are real ones, without links.
     """
     ns.mount("none", "/", "", ns.RECURSIVE | ns.SLAVE)
     ns.mount("tmpfs", "/tmp", "tmpfs", ns.NOSUID | ns.NODEV, f"size={SIZE_MOST},mode=755")
@@ -61,6 +73,11 @@ def build(*, store: str, packages: Mapping[str, str], prefix: str, uids: range) 
     _show(prefix, LANGUAGE)
     os.chmod(LOCKED, 0o700)
     _show(store, STORE)
+    _show(bootstraps, BOOTSTRAPS)
+    if cache:
+        _show(cache, CACHE)
+    for home in homes:
+        _show_home(home)
     for name, source in packages.items():
         _place(source, f"{RUNTIME}/{name}", copy=name.endswith((".dist-info", ".egg-info")))
     _fill_etc(uids)
@@ -76,6 +93,13 @@ def _show(source: str, target: str) -> None:
     """A folder of the host's, read-only."""
     ns.mount(OLD + source, target, "", ns.BIND | ns.RECURSIVE)
     ns.protect(target, read_only=True)
+
+
+def _show_home(home: str) -> None:
+    """An interpreter's folder, where it is on the host: programs know where they were installed."""
+    if os.path.isdir(OLD + home) and not os.path.lexists(home):
+        os.makedirs(home, mode=0o755)
+        _show(home, home)
 
 
 def _mirror(folder: str) -> None:

@@ -17,6 +17,7 @@ from .._ext import linux
 from ..sandbox import root
 from ..sandbox.jail import Jail
 from . import environment, template
+from .runtime_api import shim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ ORDER_BYTES = 131_072  # an order holds 4 KB of variables and a few paths
 ORDER_FDS = 8
 FDS_MOST = 1 << 20
 FAILURE_BYTES = 4_000
-PURPOSES = {"environment": environment.run, "template": template.make, "copy": template.become}
+PURPOSES = {"environment": environment.run, "template": template.make, "copy": template.become, "runtime": shim.run}
 
 
 def bear(jail: Jail, worker: environment.Worker, order: dict[str, Any], fds: list[int], zygote_pidfd: int) -> Born:
@@ -98,7 +99,7 @@ def _move_in(jail: Jail, order: dict[str, Any], fds: list[int]) -> int | None:
     room = order["room"]
     tmp_fd = fds.pop() if room["has_scratch"] else None
     jail.furnish(order["surroundings"]["task_root"], order["layers"], room["tmp_mb"], tmp_fd)
-    made = jail.connect(room["network"], fds.pop() if room["has_namespace"] else None)
+    made = _connect(jail, order, fds.pop() if room["has_namespace"] else None)
     order["stdlib"] = jail.stdlib
     if jail.is_rooted:
         _use_lambdas_paths(order)
@@ -106,11 +107,24 @@ def _move_in(jail: Jail, order: dict[str, Any], fds: list[int]) -> int | None:
     return made
 
 
+def _connect(jail: Jail, order: dict[str, Any], namespace_fd: int | None) -> int | None:
+    """The function's network. A runtime has one of its own: ports that it listens at must not meet another's."""
+    network = order["room"]["network"]
+    if "runtime" not in order or network == "host":
+        return jail.connect(network, namespace_fd)
+    made = jail.connect("loopback", None)  # where the Runtime API is, whatever else can be reached
+    if made is not None:
+        os.close(made)
+    return None
+
+
 def _use_lambdas_paths(order: dict[str, Any]) -> None:
     """The order speaks of the host's folders; from here they are where Lambda has them."""
     given = order["surroundings"]
     given["task_root"], given["runtime_dir"] = root.TASK, root.RUNTIME
     order["layers"] = [root.LAYERS] if order["layers"] else []
+    if "runtime" in order:
+        order["runtime"]["places"] = {"bootstraps": root.BOOTSTRAPS, "cache": root.CACHE}
 
 
 def _readable(jail: Jail, order: dict[str, Any]) -> list[str]:
@@ -118,7 +132,16 @@ def _readable(jail: Jail, order: dict[str, Any]) -> list[str]:
     given = order["surroundings"]
     runtime = given["runtime_dir"]
     packages = [os.path.realpath(f"{runtime}/{name}") for name in os.listdir(runtime)]
-    return [given["task_root"], runtime, *packages, *order["layers"], *jail.stdlib]
+    others = order.get("runtime", {"places": {}, "homes": []})
+    return [
+        given["task_root"],
+        runtime,
+        *packages,
+        *order["layers"],
+        *jail.stdlib,
+        *others["places"].values(),
+        *others["homes"],
+    ]
 
 
 def _failed(control: int, error: Exception) -> int:

@@ -251,16 +251,21 @@ def _init_failed(worker: Worker, error: BaseException, start_ns: int, late: bool
     error_type = error_type or own_type
     place.flush()
     if late:
-        took_ns, wall_ms = time.monotonic_ns() - start_ns, time.time_ns() // 1_000_000
-        if worker.logs_json:
-            line = platform_events.init_report(wall_ms, took_ns, "on-demand", "invoke", "error", error_type)
-        else:
-            line = report.init_report_line(took_ns, "invoke", "error", error_type)
-        _print(line + "\n")
+        report_late_init(worker.logs_json, start_ns, error_type)
         place.refuse(answer, error_type)
     else:
         place.init_ended(start_ns, True, error_type)
     return 1
+
+
+def report_late_init(as_json: bool, start_ns: int, error_type: str) -> None:
+    """Log that an init within an invocation, begun then, failed."""
+    took_ns, wall_ms = time.monotonic_ns() - start_ns, time.time_ns() // 1_000_000
+    if as_json:
+        line = platform_events.init_report(wall_ms, took_ns, "on-demand", "invoke", "error", error_type)
+    else:
+        line = report.init_report_line(took_ns, "invoke", "error", error_type)
+    _print(line + "\n")
 
 
 def _hide_engine() -> None:

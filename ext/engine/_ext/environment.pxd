@@ -18,6 +18,7 @@ cdef class Environment:
     cdef readonly str stream
     cdef public object state, cell
     cdef public int pid, log_fd
+    cdef public int bell_fd         # the eventfd that wakes it, where it waits for more than its work; else -1
     cdef int freezer_fd, tasks_fd, peak_fd      # its cell's: see Gauges in sandbox/contract.py
     cdef bytes freeze_word, thaw_word
     cdef uint64_t billed_start_ns   # of the start, what its first invocation is billed for

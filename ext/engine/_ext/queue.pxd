@@ -52,6 +52,7 @@ cdef struct queue_t:
     uint64_t done_head[ENVS]        # of each completion ring
     uint64_t live[ENV_WORDS]        # environments that may own a slot
     int words                       # words of `live` in use
+    int bells[ENVS]                 # 1 + the eventfd that wakes an environment which does not sleep on its bell, or 0
 
 
 cdef inline slot_t* slot_at(char* base_ptr, int index) noexcept nogil:
@@ -95,6 +96,7 @@ cdef inline void queue_format(queue_t* q, char* base_ptr) noexcept nogil:
     q.tail = 0
     memset(q.done_head, 0, sizeof(q.done_head))
     memset(q.live, 0, sizeof(q.live))
+    memset(q.bells, 0, sizeof(q.bells))
     q.base_ptr = base_ptr
     q.head_ptr = <region_t*>base_ptr
     q.head_ptr.abi = REGION_ABI
@@ -113,6 +115,7 @@ cdef inline void queue_forget(queue_t* q, int env) noexcept nogil:
     """Take the bits of an environment that is gone; its record is reset when the number is used again."""
     cdef uint64_t bit = <uint64_t>1 << (env & 63)
     q.live[env >> 6] &= ~bit
+    q.bells[env] = 0
     and64(&q.head_ptr.sleeping[env >> 6], ~bit)
     and64(&q.head_ptr.spinning[env >> 6], ~bit)
     and64(&q.head_ptr.finished[env >> 6], ~bit)
@@ -184,6 +187,8 @@ cdef inline void queue_call(queue_t* q, int env) noexcept nogil:
     and64(&q.head_ptr.sleeping[env >> 6], ~(<uint64_t>1 << (env & 63)))
     add32(&env_at(q.base_ptr, env).bell, 1)
     futex_wake(&env_at(q.base_ptr, env).bell, 1)
+    if q.bells[env]:
+        ring_bell(q.bells[env] - 1)
 
 
 cdef inline bint any_sleeping(queue_t* q) noexcept nogil:

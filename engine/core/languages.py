@@ -1,0 +1,96 @@
+"""F3: which interpreter of the host runs a function, and the part of an environment's order that says so."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any
+
+from ..errors import InvalidParameterValueException, InvalidRuntimeException
+from ..model import FunctionConfiguration
+from ..runtimes import catalog
+from ..runtimes.cache import cache_folder
+from ..runtimes.contract import Interpreter, Language, Launch, RuntimeMissingError, Subject
+from ..settings import OWN_RUNTIME
+
+
+def check_runtime(name: str, runtime: str, *, snap_start: bool, strict: bool) -> None:
+    """Whether functions of this runtime can be run here. It may take a while: interpreters are asked for versions.
+
+    Raises RuntimeMissingError with what to install; InvalidParameterValueException for SnapStart of what no snapshot
+    can be made of, and, under strict, for a runtime that would run on another version than it names. Warns of that
+    otherwise.
+    """
+    if runtime == OWN_RUNTIME:
+        return
+    if snap_start and not runtime.startswith("python"):
+        raise InvalidParameterValueException(
+            f"{runtime} is not supported for SnapStart enabled functions: snapshots are made of this engine's own "
+            f"{OWN_RUNTIME} only"
+        )
+    language, interpreter = _found(runtime, snap_start=snap_start)
+    if language is not None and interpreter is not None and language.is_exact(runtime, interpreter):
+        return
+    on = f"this engine's own {OWN_RUNTIME}"
+    if language is not None and interpreter is not None:
+        on = f"{language.name} {interpreter.version}"
+    if strict:
+        raise InvalidParameterValueException(
+            f"runtime {runtime} is not run natively here: it would run on {on}, and strict_runtimes=True forbids that"
+        )
+    warnings.warn(
+        f"{name}: {runtime} runs on {on}; strict_runtimes=True refuses such functions", RuntimeWarning, stacklevel=3
+    )
+
+
+def _found(runtime: str, *, snap_start: bool) -> tuple[Language | None, Interpreter | None]:
+    """Without an interpreter, the engine's own Python stands in: for one that the host has not, and for snapshots."""
+    language = catalog.language_of(runtime)
+    if not runtime.startswith("python"):
+        if language is None:
+            raise RuntimeMissingError(f"The runtime {runtime} is not run by this engine.")
+        return language, language.choose(runtime)
+    if language is None or snap_start:
+        return language, None
+    try:
+        return language, language.choose(runtime)
+    except RuntimeMissingError:
+        return language, None
+
+
+def started_by(configuration: FunctionConfiguration) -> Started | None:
+    """How the function's runtime process is started; None for one that the engine's own Python runs.
+
+    Raises InvalidRuntimeException where the host has lost what it needs.
+    """
+    runtime = configuration.runtime
+    if runtime == OWN_RUNTIME:
+        return None
+    try:
+        language, interpreter = _found(runtime, snap_start=configuration.snap_start)
+        if language is None or interpreter is None:
+            return None
+        subject = Subject(runtime, configuration.handler, configuration.memory_mb, dict(configuration.environment))
+        return Started(interpreter, language.launch(interpreter, subject))
+    except RuntimeMissingError as missing:
+        raise InvalidRuntimeException(str(missing)) from missing
+
+
+class Started:
+    """An interpreter of the host, and how it is started for a function."""
+
+    def __init__(self, interpreter: Interpreter, launch: Launch) -> None:
+        self.interpreter = interpreter
+        self.launch = launch
+
+    def order(self) -> dict[str, Any]:
+        """What the shim is told of it; the zygote's jail may have other places for the folders."""
+        launch = self.launch
+        return {
+            "command": list(launch.command),
+            "variables": dict(launch.variables),
+            "channel": launch.has_channel,
+            "language_root": self.interpreter.home or "/usr",
+            "homes": [self.interpreter.home] if self.interpreter.home else [],
+            "places": {"bootstraps": os.path.realpath(catalog.BOOTSTRAPS), "cache": str(cache_folder())},
+        }

@@ -1,0 +1,92 @@
+"""Where the Runtime API is reached: a loopback address of the environment's own, and the channel of our bootstraps.
+
+In a network namespace of its own, nobody but the environment can connect. Where it shares the host's network, whoever
+connects must be its own user: the kernel's table of sockets says whose the other end is.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from .connection import Connection, Request, Sink
+from .loop import Loop
+
+ADDRESS = "127.0.0.1"
+PORT = 9001  # where Lambda has it; on the host's network any that is free
+CONNECTIONS_MAX = 64
+BACKLOG = 16
+TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
+
+
+class Listener:
+    """`serve` and `open_sink`: see Connection."""
+
+    def __init__(
+        self, loop: Loop, serve: Callable[[Request], object], open_sink: Callable[[Request], Sink | None]
+    ) -> None:
+        self._loop, self._serve, self._open_sink = loop, serve, open_sink
+        self._connections: set[Connection] = set()
+        self._socket: socket.socket | None = None
+        self._uid: int | None = None
+
+    def listen(self, *, shared_network_uid: int | None) -> str:
+        """The address, host:port. With a uid, the network is the host's, and only that user may connect."""
+        self._uid = shared_network_uid
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        if shared_network_uid is None:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((ADDRESS, PORT if shared_network_uid is None else 0))
+        listening.listen(BACKLOG)
+        self._socket = listening
+        self._loop.watch(listening.fileno(), lambda _: self._accept())
+        return f"{ADDRESS}:{listening.getsockname()[1]}"
+
+    def open_channel(self) -> socket.socket:
+        """A connection that is there already: the other end."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        ours.setblocking(False)
+        self._add(ours, is_channel=True)
+        return theirs
+
+    def _accept(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            accepted, peer = self._socket.accept()
+        except OSError:  # it is gone again
+            return
+        if len(self._connections) >= CONNECTIONS_MAX or not self._may_connect(peer, accepted.getsockname()):
+            accepted.close()
+            return
+        accepted.setblocking(False)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._add(accepted)
+
+    def _add(self, sock: socket.socket, *, is_channel: bool = False) -> None:
+        self._connections.add(
+            Connection(sock, self._loop, self._serve, self._open_sink, self._connections.discard, is_channel=is_channel)
+        )
+
+    def _may_connect(self, peer: tuple[str, int], own: tuple[str, int]) -> bool:
+        return self._uid is None or self._uid in owners_of(peer, own)
+
+
+def owners_of(local: tuple[str, int], remote: tuple[str, int]) -> list[int]:
+    """Users of the sockets at `local` that are connected to `remote`, IPv4."""
+    ends = _written(local), _written(remote)
+    owners = []
+    for table in TABLES:
+        try:
+            with open(table, "rb") as lines:
+                rows = [line.split() for line in lines if ends[0] in line and ends[1] in line]
+        except OSError:
+            continue
+        owners += [int(row[7]) for row in rows if row[1].endswith(ends[0]) and row[2].endswith(ends[1])]
+    return owners
+
+
+def _written(end: tuple[str, int]) -> bytes:
+    """As in /proc/net/tcp: the address's bytes from last to first, and the port, in hexadecimal digits."""
+    host, port = end
+    return b"%b:%04X" % (socket.inet_aton(host)[::-1].hex().upper().encode(), port)

@@ -1,0 +1,83 @@
+"""The runtime's process: what is run, how it is started, and how the shim ends as it ended."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import stat
+from collections.abc import Mapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+CHANNEL_FD = 3
+WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
+BOOTSTRAP = "{bootstrap}"
+IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+
+
+class EntrypointError(Exception):
+    """There is nothing to run; the message is Lambda's."""
+
+
+def command_of(runtime: Mapping[str, Any], places: Mapping[str, str], variables: Mapping[str, str]) -> list[str]:
+    """What is to be run. Raises EntrypointError where that is not there.
+
+    runtime: the order's. places: where each placeholder's folder is.
+    """
+    template = list(runtime["command"])
+    if template == [BOOTSTRAP]:
+        return [_bootstrap(places)]
+    command = [filled(part, places) for part in template]
+    wrapper = variables.get(WRAPPER)
+    return [wrapper, *command] if wrapper else command
+
+
+def filled(text: str, places: Mapping[str, str]) -> str:
+    """With folders in place of their names in braces."""
+    for name, folder in places.items():
+        text = text.replace(f"{{{name}}}", folder)
+    return text
+
+
+def _bootstrap(places: Mapping[str, str]) -> str:
+    candidates = [f"{places[where]}/bootstrap" for where in ("task", "opt")]
+    for path in candidates:
+        if os.path.isfile(path):
+            return path
+    raise EntrypointError(f"Couldn't find valid bootstrap(s): [{' '.join(candidates)}]")
+
+
+def start(command: list[str], variables: Mapping[str, str], channel_fd: int | None = None) -> int:
+    """The pid of the process that runs it, with the shim's output. EntrypointError where it cannot be run."""
+    actions = [] if channel_fd is None else [(os.POSIX_SPAWN_DUP2, channel_fd, CHANNEL_FD)]
+    try:
+        return os.posix_spawnp(
+            command[0], command, variables, file_actions=actions, setsigdef=IGNORED_BY_PYTHON, setsigmask=()
+        )
+    except OSError as error:
+        raise EntrypointError(f"fork/exec {command[0]}: {_reason(command[0], error)}") from error
+
+
+def _reason(path: str, error: OSError) -> str:
+    """In Go's words, as Lambda tells it. A script without its interpreter looks like a file that is not there."""
+    if isinstance(error, FileNotFoundError) and os.path.isfile(path):
+        return (
+            f"no such file or directory: what its first line names, or the loader that it needs, is not here ({path})"
+        )
+    if isinstance(error, PermissionError) and not os.stat(path).st_mode & stat.S_IXUSR:
+        return "permission denied: the file is not executable; chmod +x it before it is put into the zip"
+    return (error.strerror or str(error)).lower()
+
+
+def end_as(status: int) -> int:
+    """End this process as the one that left this wait status did: the exit status, or its signal here and now."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    return os.waitstatus_to_exitcode(status) & 0xFF

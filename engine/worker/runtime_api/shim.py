@@ -1,0 +1,228 @@
+"""An environment whose function runs in another process: from its order to its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+
+from ..._ext import confine
+from ..._ext.relay import Relay
+from .. import environment, surroundings
+from . import process
+from .connection import Request, Sink
+from .invocation import Invocation
+from .listener import Listener
+from .loop import Loop
+from .runtime import RuntimeApi
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
+EXITS_WITHIN_S = 1.0  # a runtime that has told of a failed init
+PYTHON_ONLY = ("PYTHONPATH",)
+NOT_PROVIDED = ("AWS_EXECUTION_ENV",)  # Lambda sets it for the runtimes that it manages
+
+
+def run(_: environment.Worker, order: dict[str, Any], fds: list[int]) -> int:
+    """Be the environment that `order` describes. Returns the exit status of the process.
+
+    fds: the region, its eventfd, the log pipe's write end, the eventfd that says that there is work.
+    """
+    start_ns = time.monotonic_ns()
+    environment.settle_in(fds, fds[2])
+    return environment.to_its_end(lambda: Shim(order, fds, start_ns).live())
+
+
+class Shim:
+    """One environment's life. `_status` is its exit status, once that is known."""
+
+    def __init__(self, order: dict[str, Any], fds: list[int], start_ns: int) -> None:
+        self._order = order
+        self._start_ns = start_ns
+        self._begun_ns = start_ns  # of the init under way
+        self._loop = Loop()
+        self._status: Callable[[], int] | None = None
+        self._failure: tuple[bytes, str] | None = None  # what a runtime said of an init that failed
+        self._late: Invocation | None = None  # which init belongs to
+        self._pid = 0
+        self._beside: dict[str, Any] = {}
+        self._bell_fd = fds[3]
+        self._relay = self._open_relay(fds)
+        self._api = RuntimeApi(
+            on_ready=self._ready, on_init_error=self._init_error, on_next=self._take, on_ended=self._ended
+        )
+        self._listener = Listener(self._loop, self._serve, self._open_sink)
+
+    def _open_relay(self, fds: list[int]) -> Relay:
+        given = self._order["surroundings"]
+        relay = Relay()
+        relay.extras = self._keep_beside
+        relay.variables = {}
+        relay.open(fds[0], self._order["index"], fds[1], fds[2], self._order["timeout_ns"])
+        relay.function_name, relay.function_version = given["function_name"], given["version"]
+        relay.memory_limit_in_mb, relay.invoked_function_arn = str(given["memory_mb"]), self._order["arn"]
+        relay.log_group_name, relay.log_stream_name = given["log_group"], given["log_stream"]
+        return relay
+
+    def _keep_beside(self, document: bytes) -> tuple[object, dict[str, str], str | None, str | None]:
+        self._beside.update(json.loads(document))
+        return None, {}, None, self._beside.get("tenant_id")
+
+    # --- its course ---------------------------------------------------------------------------------------------------
+
+    def live(self) -> int:
+        """Init, serve, end."""
+        confine.set_dumpable(False)  # the runtime is of the same user: this process's memory is not for it
+        relay = self._relay
+        if self._order["late"]:
+            relay.init_ended(self._start_ns, False)
+            if not relay.claim():
+                return 0
+            self._begun_ns = time.monotonic_ns()
+            self._late = Invocation(relay, self._beside)
+        self._loop.watch(self._bell_fd, self._rung)
+        self._start_runtime()
+        while self._status is None:
+            self._loop.run_once()
+        return self._status()
+
+    def _start_runtime(self) -> None:
+        given, runtime = self._order["surroundings"], self._order["runtime"]
+        room = self._order["room"]
+        shares_network = room["network"] == "host"
+        address = self._listener.listen(shared_network_uid=os.geteuid() if shares_network else None)
+        variables = self._variables(address)
+        os.chdir(given["task_root"])
+        channel = self._listener.open_channel() if runtime["channel"] else None
+        self._api.assignment = json.dumps(
+            {"variables": variables, "handler": given["handler"], "task_root": given["task_root"]}
+        ).encode()
+        try:
+            command = process.command_of(runtime, self._places(), variables)
+            self._pid = process.start(command, variables, None if channel is None else channel.fileno())
+        except process.EntrypointError as error:
+            self._cannot_start(str(error))
+            return
+        finally:
+            if channel is not None:
+                channel.close()
+        self._relay.runtime_pid = self._pid
+        self._loop.watch(os.pidfd_open(self._pid), lambda _: self._runtime_ended())
+
+    def _places(self) -> dict[str, str]:
+        order = self._order
+        layers = order["layers"]
+        return {
+            **order["runtime"]["places"],
+            "task": order["surroundings"]["task_root"],
+            "opt": layers[-1] if layers else "/opt",
+        }
+
+    def _variables(self, address: str) -> dict[str, str]:
+        given, runtime = dict(self._order["surroundings"]), self._order["runtime"]
+        variables = surroundings.environment_variables(
+            **given, language_root=runtime["language_root"], runtime_api=address
+        )
+        own = {name: process.filled(value, self._places()) for name, value in runtime["variables"].items()}
+        unset = (*PYTHON_ONLY, *(NOT_PROVIDED if runtime["command"] == [process.BOOTSTRAP] else ()))
+        user = given["user"]
+        kept = {name: value for name, value in variables.items() if name not in unset or name in user}
+        return {**kept, **{name: value for name, value in own.items() if name not in user}}
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    def _serve(self, request: Request) -> None:
+        if self._api.serves(request.path):
+            self._api.serve(request)
+        else:
+            request.reply(404, b"404 page not found\n", content_type=b"text/plain; charset=utf-8")
+
+    def _open_sink(self, request: Request) -> Sink | None:
+        return self._api.open_sink(request)
+
+    # --- what happens -------------------------------------------------------------------------------------------------
+
+    def _ready(self) -> None:
+        if self._late is None:
+            self._relay.init_ended(self._start_ns, False)
+
+    def _ended(self) -> None:
+        """The invocation is over; the next one is the runtime's as soon as it asks."""
+
+    def _take(self) -> None:
+        """Give the runtime that waits an invocation, or wait for one."""
+        if self._late is not None:
+            late, self._late = self._late, None
+            self._api.hand_out(late)
+            return
+        relay = self._relay
+        while self._status is None and self._api.waits:
+            taken = relay.take()
+            if taken < 0:
+                self._status = lambda: 0
+            elif taken:
+                relay.wake()
+                self._api.hand_out(Invocation(relay, self._beside))
+            elif relay.doze():
+                return
+        relay.wake()
+
+    def _rung(self, _: int) -> None:
+        """There may be work, or room for more of a stream, or this environment is to end."""
+        try:
+            os.eventfd_read(self._bell_fd)
+        except BlockingIOError:
+            pass
+        if self._api.stream is not None:
+            self._api.stream.go_on()
+        if not self._api.is_ready and self._relay.is_retired():
+            self._status = lambda: 0
+        self._take_if_idle()
+
+    def _take_if_idle(self) -> None:
+        if self._api.waits:
+            self._relay.wake()
+            self._take()
+
+    def _runtime_ended(self) -> None:
+        _, status = os.waitpid(self._pid, 0)
+        self._relay.runtime_pid = 0
+        if self._failure is not None:
+            self._end_failed()
+        else:
+            self._status = lambda: process.end_as(status)
+
+    # --- an init that failed ------------------------------------------------------------------------------------------
+
+    def _init_error(self, body: bytes, error_type: str) -> None:
+        self._failure = body, error_type or "Runtime.Unknown"
+        self._loop.after(EXITS_WITHIN_S, self._end_failed)
+
+    def _cannot_start(self, message: str) -> None:
+        request_id = self._late.request_id if self._late is not None else ""
+        text = f"RequestId: {request_id} Error: {message}"
+        print(f"{text}\n{INVALID_ENTRYPOINT}", flush=True)  # noqa: T201  # the function's log
+        self._failure = (
+            json.dumps({"errorType": INVALID_ENTRYPOINT, "errorMessage": text}).encode(),
+            INVALID_ENTRYPOINT,
+        )
+        self._end_failed()
+
+    def _end_failed(self) -> None:
+        if self._failure is None or self._status is not None:
+            return
+        body, error_type = self._failure
+        late, self._late = self._late, None
+        if late is None:
+            self._relay.init_ended(self._start_ns, True, error_type)
+        elif late.is_open:
+            environment.report_late_init(self._logs_json(), self._begun_ns, error_type)
+            late.fail(body, error_type)
+        self._status = lambda: 1
+
+    def _logs_json(self) -> bool:
+        return str(self._order["surroundings"]["log_format"]).upper() == "JSON"

@@ -1,0 +1,128 @@
+"""An environment's end of its region for a runtime in another process: nothing here waits, and bytes pass through.
+
+Whoever has a `Relay` waits for several things at once, its work among them: `doze` says that it is about to, and the
+core then rings its eventfd. What is claimed is handed on as `event`, and ended with `answer` or `refuse`, as the
+runtime says.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from engine._ext.flow_ring cimport ring_write
+from engine._ext.layout cimport *
+from engine._ext.port cimport ANSWER_MAX, Port
+from engine._ext.queue cimport (
+    NONE, claim_next, env_at, flag_finished, may_spin, slot_at, spin_for_work, work_waits
+)
+
+from engine._ext.port import TOO_LARGE
+
+cdef extern from * nogil:
+    """
+    #include <sys/types.h>
+    #include <time.h>
+    /* The CPU clock of another process, as clock_getcpuclockid(3) makes it; 0 where that is gone. */
+    static uint64_t cpu_ns_of(pid_t pid) {
+        struct timespec t;
+        clockid_t clock = (clockid_t)((~(unsigned)pid << 3) | 2);
+        return clock_gettime(clock, &t) ? 0 : (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    }
+    """
+    uint64_t cpu_ns_of(int)
+
+cdef enum:
+    HOT_GAP_NS = 200000
+
+TOO_LARGE_TYPE = "Function.ResponseSizeTooLarge"
+ANSWER_MAX_BYTES = ANSWER_MAX
+
+
+cdef class Relay(Port):
+    """A `Port` whose handler is elsewhere. `runtime_pid`: whose CPU time counts with this process's, or 0."""
+    cdef public int runtime_pid
+
+    def is_retired(self) -> bool:
+        """Whether this environment is to end."""
+        return load32(&env_at(self.mapping.base_ptr, self.index).retire) != 0
+
+    def take(self) -> int:
+        """1: an invocation is claimed. 0: there is none. -1: this environment is to end."""
+        cdef char* base_ptr = self.mapping.base_ptr
+        cdef int index
+        if load32(&env_at(base_ptr, self.index).retire):
+            return -1
+        index = claim_next(base_ptr, self.index, &self.word)
+        if index == NONE and self.gap_ns < HOT_GAP_NS and may_spin(base_ptr):
+            with nogil:
+                spin_for_work(base_ptr, self.index)
+            index = claim_next(base_ptr, self.index, &self.word)
+        if index < 0:
+            return 0
+        self.slot = index
+        return 1
+
+    def doze(self) -> bool:
+        """Whether it may wait for the eventfd now; else there is work already. `wake` comes after."""
+        cdef char* base_ptr = self.mapping.base_ptr
+        or64(&(<region_t*>base_ptr).sleeping[self.index >> 6], <uint64_t>1 << (self.index & 63))
+        fence()
+        return not work_waits(base_ptr, self.index)
+
+    def wake(self) -> None:
+        """It waits no more."""
+        and64(&(<region_t*>self.mapping.base_ptr).sleeping[self.index >> 6], ~(<uint64_t>1 << (self.index & 63)))
+
+    def event(self) -> bytes:
+        """Stamp the claimed invocation, and give its event. What came beside it is `extras`' to keep. OSError."""
+        return self.start(slot_at(self.mapping.base_ptr, self.slot))
+
+    def is_streamed(self) -> bool:
+        """Whether whoever called reads the answer as it comes."""
+        return slot_at(self.mapping.base_ptr, self.slot).in_flags & IN_STREAMED != 0
+
+    def deadline_ms(self) -> int:
+        """When the claimed invocation times out, in ms since 1970."""
+        return self.context._epoch_deadline_time_in_ms
+
+    def remaining_ms(self) -> int:
+        """Until then."""
+        return self.context.get_remaining_time_in_millis()
+
+    def answer(self, bytes body not None) -> None:
+        """End the claimed invocation with what the handler returned, or with Lambda's error where that is too large."""
+        if PyBytes_GET_SIZE(body) > ANSWER_MAX:
+            self.put(TOO_LARGE, TOO_LARGE_TYPE, True)
+        else:
+            self.put(body, "", False)
+
+    def send_some(self, bytes chunk not None, Py_ssize_t offset) -> int:
+        """Hand on bytes from `offset` on, as many as there is room for; how many. See `begin_stream`. OSError.
+
+        Where some are left, the eventfd is rung once there is room.
+        """
+        cdef Py_ssize_t left = PyBytes_GET_SIZE(chunk) - offset
+        cdef slot_t* slot_ptr = slot_at(self.mapping.base_ptr, self.slot)
+        cdef int64_t written = 0, more
+        cdef uint32_t wanted
+        slot_ptr.flow_wanted = 0
+        while written < left:
+            more = ring_write(self.region_fd, self.mapping.base_ptr, self.slot,
+                              PyBytes_AS_STRING(chunk) + offset + written, left - written)
+            if more < 0:
+                raise OSError("the answer cannot be written to shared memory")
+            written += more
+            if more:
+                flag_finished(self.mapping.base_ptr, self.index, self.event_fd)
+                continue
+            wanted = <uint32_t>min(left - written, <Py_ssize_t>FLOW_RING // 2)
+            store32(&slot_ptr.flow_wanted, wanted)
+            fence()     # the wish is seen before the room is looked at once more
+            if (slot_ptr.flow_given + wanted > load64(&slot_ptr.flow_taken) + FLOW_RING
+                    and not load32(&slot_ptr.flow_dropped)):
+                break
+            store32(&slot_ptr.flow_wanted, 0)
+        self.streamed += <uint64_t>written
+        return written
+
+    cdef uint64_t cpu_used(self) noexcept:
+        cdef uint64_t own = Port.cpu_used(self)
+        return own + cpu_ns_of(self.runtime_pid) if self.runtime_pid > 0 else own
