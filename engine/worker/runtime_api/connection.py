@@ -88,6 +88,10 @@ class Request:
         """Answer with an error in the Runtime API's shape."""
         self.reply(status, json.dumps({"errorMessage": message, "errorType": error_type}).encode())
 
+    def refuse_size(self) -> None:
+        """413: an answer of more than a caller is given."""
+        self.refuse(413, "RequestEntityTooLarge", "Exceeded maximum allowed payload size (6291556 bytes).")
+
     def accept(self) -> None:
         """202, as most of the API answers."""
         self.reply(202, b'{"status":"OK"}\n')

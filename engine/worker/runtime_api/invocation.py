@@ -129,7 +129,10 @@ class StreamSink(Sink):
                 invocation.fail(port.STREAM_TOO_LARGE, "Function.ResponseSizeTooLarge")
             else:
                 invocation.answer(b"")
-        self._request.accept()
+        if not self._streams and self._total > relay.ANSWER_MAX_BYTES:
+            self._request.refuse_size()
+        else:
+            self._request.accept()
         self._on_ended(self)
 
     def broken(self) -> None:

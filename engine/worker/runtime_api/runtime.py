@@ -60,8 +60,8 @@ class RuntimeApi:
         return path.startswith(VERSION) or path == ASSIGNMENT
 
     def open_sink(self, request: Request) -> Sink | None:
-        """For the body of a streamed answer."""
-        if request.headers.get(MODE, b"").lower() != b"streaming" or request.method != b"POST":
+        """For the body of a streamed answer. AWS's client for Go does not say that it streams: it sends chunks."""
+        if request.method != b"POST" or not _comes_in_pieces(request):
             return None
         invocation = self._named(request, b"response")
         if invocation is None or not invocation.is_open or self.stream is not None:
@@ -136,7 +136,7 @@ class RuntimeApi:
             too_large = request.is_too_large
             invocation.answer(request.body)
             if too_large:
-                request.refuse(413, "RequestEntityTooLarge", "Exceeded maximum allowed payload size (6291556 bytes).")
+                request.refuse_size()
             else:
                 request.accept()
             self._on_ended()
@@ -152,6 +152,11 @@ class RuntimeApi:
     def _stream_ended(self, _: StreamSink) -> None:
         self.stream = None
         self._on_ended()
+
+
+def _comes_in_pieces(request: Request) -> bool:
+    mode, encoding = request.headers.get(MODE, b""), request.headers.get(b"transfer-encoding", b"")
+    return mode.lower() == b"streaming" or encoding.lower() == b"chunked"
 
 
 def _error_type(request: Request) -> str:
