@@ -11,10 +11,9 @@ import click
 from .. import config, errors
 from ..client.blocking import Client
 from ..model import EventInvokeConfig, FunctionConfiguration, ProvisionedConcurrencyConfig
-from ..store.entry import find_handler
 from ..store.event_invoke import EventInvokeSettings, event_settings
 from ..wire.values import as_map
-from .given import parse_variables, read_event, split_target
+from .given import choose_entry, parse_variables, read_event, split_target
 from .service import Service, as_json_option, on_service, told_errors
 from .show import print_json, print_table, result_as_json
 
@@ -22,7 +21,7 @@ from .show import print_json, print_table, result_as_json
 @click.command()
 @click.argument("name")
 @click.argument("target", metavar="PATH[:HANDLER]")
-@click.option("--runtime", help="The function's runtime; by default the service's own Python.")
+@click.option("--runtime", help="The function's runtime; by default what its code is in, as this host has it.")
 @click.option("--memory", type=int, help="Memory in MB.")
 @click.option("--timeout", type=int, help="Time limit in seconds.")
 @click.option("--env", "variables", multiple=True, metavar="K=V", help="A variable; repeated, they replace all.")
@@ -71,7 +70,7 @@ def deploy(
     service: Service,
     as_json: bool,
 ) -> None:
-    """Deploy a folder, .zip or .py file as function NAME, or give NAME this code and these settings.
+    """Deploy a folder, .zip or source file as function NAME, or give NAME this code and these settings.
 
     A folder's requirements.txt is installed here first. What is not given stays as it is, or is Lambda's default. What
     is said about events holds for the alias, else the version, that this deploys, else for $LATEST.
@@ -79,7 +78,10 @@ def deploy(
     if provisioned is not None and not publish and alias is None:
         raise click.UsageError("--provisioned takes --publish or --alias: $LATEST has no provisioned concurrency")
     path, handler = split_target(target)
+    with told_errors():
+        handler, runtime = choose_entry(path, handler, runtime)
     settings = {
+        "handler": handler,
         "runtime": runtime,
         "memory_mb": memory,
         "timeout_s": timeout,
@@ -93,8 +95,6 @@ def deploy(
     }
     events = event_settings(retries, event_age, on_success, on_failure)
     given = {key: value for key, value in settings.items() if value is not None}
-    with told_errors():
-        given["handler"] = handler or find_handler(path)
     with service.client() as client:
         made = _deployed(client, name, path, given, tenant_isolation)
         if publish or alias is not None:

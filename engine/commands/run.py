@@ -10,10 +10,8 @@ import click
 from .. import config
 from .._ext.result import InvokeResult
 from ..model import LogEvent, Network
-from ..settings import OWN_RUNTIME
-from ..store.entry import find_handler
 from ..sync import Engine
-from .given import parse_variables, read_event, split_target
+from .given import choose_entry, parse_variables, read_event, split_target
 from .service import told_errors
 from .show import print_json, result_as_json, show_progress, show_warning
 
@@ -23,7 +21,7 @@ REPEAT_MAX = 1_000_000
 @click.command()
 @click.argument("target", metavar="PATH[:HANDLER]")
 @click.option("--event", default=None, metavar="JSON|@FILE|-", help="The event: JSON, @FILE, or - for standard input.")
-@click.option("--runtime", default=OWN_RUNTIME, show_default=True, help="The function's runtime.")
+@click.option("--runtime", default=None, help="The function's runtime; what its language is here if not given.")
 @click.option("--memory", default=config.MEMORY_DEFAULT_MB, show_default=True, help="Memory in MB.")
 @click.option("--timeout", default=config.TIMEOUT_DEFAULT_S, show_default=True, help="Time limit in seconds.")
 @click.option("--env", "variables", multiple=True, metavar="K=V", help="An environment variable; may be repeated.")
@@ -35,7 +33,7 @@ REPEAT_MAX = 1_000_000
 def run(
     target: str,
     event: str | None,
-    runtime: str,
+    runtime: str | None,
     memory: int,
     timeout: int,
     variables: tuple[str, ...],
@@ -43,10 +41,11 @@ def run(
     repeat: int,
     as_json: bool,
 ) -> None:
-    """Deploy a folder, .zip or .py file into an engine of its own and invoke it.
+    """Deploy a folder, .zip or source file into an engine of its own and invoke it.
 
     A folder's requirements.txt is installed first. Without HANDLER it is app.handler, else
-    lambda_function.lambda_handler, else the handler of the only module. Exit status 1 when the function fails.
+    lambda_function.lambda_handler, else index.handler of an index.js, index.mjs or index.cjs, else the handler of the
+    only Python module. Exit status 1 when the function fails.
     """
     warnings.showwarning = show_warning
     payload, environment = read_event(event, "--event"), parse_variables(variables)
@@ -54,10 +53,11 @@ def run(
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in path.resolve().stem)[:64] or "function"
     failed = False
     with told_errors(), Engine(progress=show_progress) as engine:
+        handler, runtime = choose_entry(path, handler, runtime)
         engine.create_function(
             name,
             code=path,
-            handler=handler or find_handler(path),
+            handler=handler,
             runtime=runtime,
             memory_mb=memory,
             timeout_s=timeout,

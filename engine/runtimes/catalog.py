@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from .contract import Interpreter, Language
+from .nodejs import NodeJs
+from .nodejs import newest_runtime as newest_nodejs
 from .provided import Provided
 
 BOOTSTRAPS: Final = Path(__file__).parent / "bootstraps"
-LANGUAGES: Final[tuple[Language, ...]] = (Provided(),)
+LANGUAGES: Final[tuple[Language, ...]] = (Provided(), NodeJs())
+NEWEST: Final[dict[str, Callable[[], str]]] = {"nodejs": newest_nodejs}
 
 
 def language_of(runtime: str) -> Language | None:
     """None for a runtime that no language here serves."""
     return next((language for language in LANGUAGES if language.serves(runtime)), None)
+
+
+def newest_runtime(language: str) -> str | None:
+    """The runtime for code of that language whose user named none; None where only they can tell."""
+    newest = NEWEST.get(language)
+    return None if newest is None else newest()
 
 
 def homes() -> list[str]:

@@ -48,7 +48,7 @@ def zip_folders(folders: list[Path], destination: Path) -> Path:
 
 
 def zip_module(path: Path) -> bytes:
-    """The zip of one Python file, at the top under its own name."""
+    """The zip of one source file, at the top under its own name."""
     if path.stat().st_size > config.UNZIPPED_MAX_BYTES:
         raise too_big()
     out = io.BytesIO()

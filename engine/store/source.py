@@ -12,8 +12,9 @@ from typing import Final
 from ..errors import InvalidParameterValueException
 from .archive import zip_folders, zip_module
 from .build import Builder, Progress
+from .entry import SUFFIXES
 
-ACCEPTED: Final = "a folder, a .zip path, a single .py file, or the bytes of a zip"
+ACCEPTED: Final = f"a folder, a .zip path, a single {', '.join(SUFFIXES)} file, or the bytes of a zip"
 
 
 @contextlib.contextmanager
@@ -33,7 +34,7 @@ def bundle(
     if path.is_dir():
         with _zipped_folder(path, build, progress) as zipped:
             yield zipped
-    elif path.suffix == ".py" and path.is_file():
+    elif path.suffix in SUFFIXES and path.is_file():
         yield zip_module(path)
     elif path.suffix == ".zip" and path.is_file():
         yield path
