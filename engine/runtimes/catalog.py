@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from .contract import Interpreter, Language
+from .dotnet import Dotnet
 from .nodejs import NodeJs
 from .nodejs import newest_runtime as newest_nodejs
 from .provided import Provided
 
 BOOTSTRAPS: Final = Path(__file__).parent / "bootstraps"
-LANGUAGES: Final[tuple[Language, ...]] = (Provided(), NodeJs())
+LANGUAGES: Final[tuple[Language, ...]] = (Provided(), NodeJs(), Dotnet())
 NEWEST: Final[dict[str, Callable[[], str]]] = {"nodejs": newest_nodejs}
 
 
