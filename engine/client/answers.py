@@ -168,8 +168,8 @@ def reserved(told: Answer) -> int | None:
     return value
 
 
-def limits(told: Answer) -> list[dict[str, Any]]:
-    return list(told["limits"])
+def doctor(told: Answer) -> dict[str, list[dict[str, Any]]]:
+    return {"limits": list(told["limits"]), "runtimes": list(told["runtimes"])}
 
 
 def read(reader: Callable[[Any], T], told: Any) -> T:

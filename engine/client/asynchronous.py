@@ -424,9 +424,9 @@ class Client(
         """What AWS would charge; month: `YYYY-MM`, or all. free_tier: take each month's off."""
         return await self._ask("bill", answers.bill, by=by, month=month, free_tier=free_tier or None)
 
-    async def doctor(self) -> list[dict[str, Any]]:
-        """Which limits the serving host enforces, and by what."""
-        return await self._ask("doctor", answers.limits)
+    async def doctor(self) -> dict[str, list[dict[str, Any]]]:
+        """`limits`: which the serving host enforces, and by what. `runtimes`: which languages it has."""
+        return await self._ask("doctor", answers.doctor)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 

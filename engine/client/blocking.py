@@ -415,9 +415,9 @@ class Client(BlockingSchedules, BlockingResources, BlockingLayers, BlockingRecor
         """What AWS would charge; month: `YYYY-MM`, or all. free_tier: take each month's off."""
         return self._ask("bill", answers.bill, by=by, month=month, free_tier=free_tier or None)
 
-    def doctor(self) -> list[dict[str, Any]]:
-        """Which limits the serving host enforces, and by what."""
-        return self._ask("doctor", answers.limits)
+    def doctor(self) -> dict[str, list[dict[str, Any]]]:
+        """`limits`: which the serving host enforces, and by what. `runtimes`: which languages it has."""
+        return self._ask("doctor", answers.doctor)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import click
 
 from ..client.blocking import Client
 from ..records.export import Format, export_segments
+from ..runtimes import catalog
 from ..settings import default_data_dir
 from ..sync import Engine
 from ..wire.values import as_map
@@ -163,15 +164,18 @@ def _export(data: str | None, target: str, form: Format, month: str | None) -> N
 @on_service
 @as_json_option
 def doctor(service: Service, as_json: bool) -> None:
-    """Which limits this host lets the engine enforce, and by what; with --socket, those of that service."""
+    """Which limits this host lets the engine enforce, and by what, and which languages it has; with --socket, those of
+    that service."""
     if service.address is None:
         with Engine() as engine:  # which tries it all out
-            lines: list[dict[str, Any]] = engine.stats()["limits"]
+            told: dict[str, Any] = {"limits": engine.stats()["limits"], "runtimes": catalog.installed()}
     else:
         with service.client() as client:
-            lines = client.doctor()
+            told = client.doctor()
     if as_json:
-        print_json(lines)
+        print_json(told)
         return
-    rows = [(line["limit"], line["mechanism"] or "nothing", line["why"]) for line in lines]
+    rows = [(line["limit"], line["mechanism"] or "nothing", line["why"]) for line in told["limits"]]
     print_table(["limit", "enforced by", "how, or why not"], rows)
+    found = [(each["language"], each["version"], each["executable"]) for each in told["runtimes"]]
+    print_table(["language", "version", "by"], found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import select
 import signal
@@ -14,9 +15,11 @@ from typing import Any
 from .._ext import repair
 from .._ext.environment import Environment
 from ..errors import EngineError
+from ..model import Network
 from ..sandbox.contract import Limits, Mechanism
 from ..sandbox.scratch import Scratch
 from .blanks import Blank, Demand
+from .languages import Started
 from .pools import Pool
 from .quarters import Quarters
 from .zygotes import Facts, ZygoteLink, readable
@@ -64,6 +67,7 @@ class Births:
         self._epoll = select.epoll()
         self.facts = Facts({}, {})
         self.on_new_zygote: Callable[[], None] = lambda: None
+        self.on_unused: Callable[[Blank], None] = lambda blank: None  # of one that was primed, and ended so
         self.zygote = ZygoteLink(self._on_reply)
 
     # --- opening ------------------------------------------------------------------------------------------------------
@@ -102,12 +106,8 @@ class Births:
         self._quarters.lodge(pool)  # before the order is written, which names its user
         self._demand.started(time.monotonic_ns())
         self._rehearse = not copied  # the next start is more likely than not to be like this one
-        read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        os.set_blocking(write_fd, True)
-        environment.log_fd = read_fd
-        if pool.started is not None and environment.bell_fd < 0:
-            environment.bell_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            repair.wake_by(pool.lane, environment, environment.bell_fd)
+        environment.log_fd, write_fd = _log_pipe()
+        self._ring_for(pool, environment)
         try:
             while True:
                 blank = self._stock.popleft() if self._stock else self._conceive()
@@ -115,10 +115,46 @@ class Births:
                     self._give(blank, pool, environment, write_fd, scratch, copied)
                 except ConnectionError:  # it was killed in stock, and word of that is on its way
                     continue
-                environment.cell = blank.cell
                 return
         finally:
             os.close(write_fd)
+
+    def prime(self, started: Started, network: Network, scratch: Scratch | None) -> Blank:
+        """Have a blank start a runtime for a function to come; `order_primed` gives it one. Raises as `order` does."""
+        uid = self._quarters.lodge_one()
+        room = {"uid": uid, "network": network, "has_scratch": scratch is not None}
+        order = json.dumps({"purpose": "prime", "runtime": started.order(), "room": room}).encode()
+        try:
+            blank = self._conceive()
+            blank.uid = uid
+        except BaseException:
+            self._quarters.leave_one(uid)
+            raise
+        blank.log_fd, write_fd = _log_pipe()
+        try:
+            blank.give(order, [write_fd, *([] if scratch is None else [scratch.mount_fd])])
+        except OSError:
+            self.strike(blank)
+            raise
+        finally:
+            os.close(write_fd)
+        blank.scratch = scratch
+        return blank
+
+    def order_primed(self, pool: Pool, environment: Environment, blank: Blank) -> bool:
+        """Give it a function. False when it has ended in the meantime; the environment is as it was then."""
+        self._ring_for(pool, environment)
+        fds = [pool.lane.region_fd, pool.lane.event_fd, environment.bell_fd]
+        try:
+            blank.give(pool.order(environment, "environment", uid=blank.uid), fds)
+            blank.cell.set_limits(pool.limits())
+            blank.go()
+        except OSError:
+            self.strike(blank)
+            return False
+        environment.log_fd, blank.log_fd = blank.log_fd, -1
+        self._settle(blank, pool, environment)
+        return True
 
     def order_template(
         self,
@@ -154,10 +190,21 @@ class Births:
         fds = [pool.lane.region_fd, pool.lane.event_fd, log_fd, *bell, *copied]
         order = pool.order(environment, "copy" if copied else "environment", has_scratch=scratch is not None)
         self._hand_over(blank, pool, order, fds, pool.limits(), scratch)
-        blank.environment = environment
+        self._settle(blank, pool, environment)
+
+    def _settle(self, blank: Blank, pool: Pool, environment: Environment) -> None:
+        """From here on it is that environment."""
+        blank.pool, blank.environment = pool, environment
+        environment.cell = blank.cell
         environment.pid = blank.own_pid
         environment.watch(blank.cell.gauges(), self.facts.memory_kb)
         self._homes[environment] = blank
+
+    def _ring_for(self, pool: Pool, environment: Environment) -> None:
+        """One that waits for more than its work has an eventfd to be woken by."""
+        if pool.started is not None and environment.bell_fd < 0:
+            environment.bell_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            repair.wake_by(pool.lane, environment, environment.bell_fd)
 
     def _hand_over(
         self, blank: Blank, pool: Pool, order: bytes, fds: list[int], limits: Limits, scratch: Scratch | None
@@ -278,11 +325,15 @@ class Births:
     def _ended(self, blank: Blank) -> None:
         """Its init has ended, and with it all that was in its PID namespace."""
         self._drop(blank)
+        if blank.uid >= 0:
+            self._quarters.leave_one(blank.uid)
         if blank.scratch is not None:
             self._give_back_scratch(blank.scratch)
         pool, environment = blank.pool, blank.environment
         if pool is None or environment is None:
-            if pool is None and not blank.killed:
+            if pool is None and blank.uid >= 0:
+                self.on_unused(blank)
+            elif pool is None and not blank.killed:
                 self._refill_from_ns = time.monotonic_ns() + REFILL_AGAIN_NS
             blank.cell.release()
             if blank.on_ended is not None:
@@ -374,6 +425,13 @@ class Births:
         self._backlog.clear()
         self._epoll.close()
         self._quarters.close()
+
+
+def _log_pipe() -> tuple[int, int]:
+    """Both ends of a pipe: the core's, which never waits, and the function's, which does."""
+    read_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    os.set_blocking(write_fd, True)
+    return read_fd, write_fd
 
 
 def release(environment: Environment) -> None:

@@ -49,6 +49,7 @@ class Blank:
         self.scratch: Scratch | None = None
         self.on_ended: Callable[[int, str], None] | None = None  # of a template: (wait status, failure)
         self.killed = False
+        self.uid = self.log_fd = -1  # of a primed one: its user, and its log until it has a function
         self.socket, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.setblocking(False)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -79,9 +80,10 @@ class Blank:
         """Give its descriptors back. The cell is its holder's."""
         self.socket.close()
         self.theirs.close()
-        if self.pidfd >= 0:
-            os.close(self.pidfd)
-            self.pidfd = -1
+        for fd in (self.pidfd, self.log_fd):
+            if fd >= 0:
+                os.close(fd)
+        self.pidfd = self.log_fd = -1
 
 
 class Demand:

@@ -430,6 +430,7 @@ class Control:
             ),
             "environments_memory_mb": upkeep.held_mb(self._supervisor.pools),
             "environment_deaths": self._supervisor.deaths,
+            "primed": self._supervisor.primed.counts(),
             "evictions": upkeep.evictions,
             "limits": [line._asdict() for line in self._supervisor.enforcement()],
         }
@@ -488,6 +489,7 @@ class Control:
         self._changed(change)
         if change.new is None:
             raise RuntimeError("a change that deploys left no configuration")
+        self.dispatch.prepare(change.new)
         return change.new
 
     def _changed(self, change: Change) -> None:

@@ -201,6 +201,12 @@ class Dispatch:
             self._supervisor.adopt(pool)
         return pool
 
+    def prepare(self, configuration: FunctionConfiguration) -> None:
+        """Have what starts of a function need begun before anybody calls it. From any thread."""
+        started = started_by(configuration)
+        if started is not None:
+            self._supervisor.prime_soon(started, configuration.network or self._settings.network)
+
     def _open(self, configuration: FunctionConfiguration) -> Pool:
         settings = self._settings
         started = started_by(configuration)

@@ -83,6 +83,11 @@ class Started:
         self.interpreter = interpreter
         self.launch = launch
 
+    @property
+    def stock(self) -> str | None:
+        """What is alike in processes that could be started before their functions are known; None where none could."""
+        return None if self.launch.stock is None else f"{self.interpreter.executable} {self.launch.stock}"
+
     def order(self) -> dict[str, Any]:
         """What the shim is told of it; the zygote's jail may have other places for the folders."""
         launch = self.launch

@@ -106,9 +106,15 @@ class Pool:
             self.book.note(before, now_ns, stream, message)
 
     def order(
-        self, environment: Environment, purpose: Literal["environment", "copy"], *, has_scratch: bool = False
+        self,
+        environment: Environment,
+        purpose: Literal["environment", "copy"],
+        *,
+        has_scratch: bool = False,
+        uid: int | None = None,
     ) -> bytes:
-        """What a blank is told of the function it gets: JSON. has_scratch: whether a mount for /tmp comes with it."""
+        """What a blank is told of the function it gets: JSON. has_scratch: whether a mount for /tmp comes with it. uid:
+        the user that it has already."""
         order = {
             **self._order("runtime" if self.started else purpose, environment.stream, has_scratch),
             "index": environment.index,
@@ -118,6 +124,8 @@ class Pool:
         order["surroundings"]["initialization_type"] = self._initialization_type(environment)
         if self.started is not None:
             order["runtime"] = self.started.order()
+        if uid is not None:
+            order["room"]["uid"] = uid
         return json.dumps(order).encode()
 
     def template_order(self, stream: str, *, has_scratch: bool = False) -> bytes:

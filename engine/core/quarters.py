@@ -48,6 +48,16 @@ class Quarters:
             os.close(pool.namespace_fd)
         pool.uid = pool.namespace_fd = -1
 
+    def lodge_one(self) -> int:
+        """A user for one environment that has no function yet. EngineError when none is left."""
+        if not self._free:
+            raise EngineError(f"all {UIDS} users are in use")
+        return self._free.pop()
+
+    def leave_one(self, uid: int) -> None:
+        """That environment is no more."""
+        self._free.append(uid)
+
     def close(self) -> None:
         """All pools leave."""
         for pool in list(self._lodgers.values()):

@@ -122,6 +122,16 @@ class Scratches:
             self._claims.append(claim)
             self._changed.notify()
 
+    def spare(self) -> Scratch | None:
+        """One of the usual size, if one is in stock; for a start that is not to wait. See `are_used`."""
+        with self._changed:
+            in_stock = self._stock.get(EPHEMERAL_MIN_MB)
+            return in_stock.popleft() if in_stock else None
+
+    def are_used(self) -> bool:
+        """Whether an environment's /tmp is one of them, rather than memory."""
+        return not self._refusal
+
     def forsake(self, environment: Environment) -> Pool | None:
         """Take it off those that wait. Its pool when it did."""
         claim = self._waiting.pop(environment, None)

@@ -21,6 +21,7 @@ from .._ext.scheduler import Scheduler
 from ..clock import Clock, HostClock
 from ..config import ENVIRONMENTS_MAX, INIT_TIMEOUT_S
 from ..errors import EngineError, ServiceException
+from ..model import Network
 from ..sandbox import choose
 from ..sandbox.choose import Enforcement
 from ..sandbox.contract import Mechanism
@@ -30,8 +31,10 @@ from . import outcomes
 from .births import LOST, Births, release, widen
 from .cpu_demand import INTERVAL_NS
 from .keep_alive.contract import Eviction, KeepAlive
+from .languages import Started
 from .memory import HostMemory
 from .pools import PROVISIONED, SNAPSHOT, Pool, is_provisioned
+from .primed import PrimedStock
 from .quarters import Quarters
 from .scaling import LEAST_CPU_SHARE, Load, Scaling, environments_to_start
 from .scratches import Scratches
@@ -88,6 +91,7 @@ class Supervisor:
         )
         self.snapshots = Snapshots(self.births, self.scratches, on_settled=self._snapshot_settled, after=self._after)
         self.births.on_new_zygote = self.snapshots.forget_all
+        self.primed = PrimedStock(self.births, self.scratches, is_short=self._memory.is_short)
         self.on_vacant: Callable[[Pool], object] = lambda pool: None  # see `Pool.is_vacant`; what it is told of may go
         self.on_room: Callable[[Lane], object] = lambda lane: None  # a lane with a backlog has one environment more
         self.deaths = 0
@@ -126,6 +130,10 @@ class Supervisor:
             for environment in self._members(pool):
                 self.retire(pool, environment)
             self._forget_if_empty(pool)
+
+    def prime_soon(self, started: Started, network: Network) -> None:
+        """A function was deployed: have what it needs started before anybody calls it. From any thread."""
+        self._later(self.primed.want, started, network)
 
     def supersede_soon(self, pool: Pool) -> None:
         """As `supersede`, from any thread."""
@@ -230,7 +238,10 @@ class Supervisor:
         self.snapshots.prepare(self._pools[lane])
 
     def _order(self, pool: Pool, environment: Environment) -> None:
-        """Order it once there is a folder for its /tmp, which is at once where one is in stock."""
+        """Order it: from a process that is started already, else once there is a folder for its /tmp, which is at once
+        where one is in stock."""
+        if self.primed.order(pool, environment):
+            return
         self.scratches.claim(pool, environment, partial(self._order_with, pool, environment))
 
     def _order_with(self, pool: Pool, environment: Environment, scratch: Scratch | None, failure: str) -> None:
@@ -448,6 +459,7 @@ class Supervisor:
         """Bring the stocks of what starts need to what recent demand asks for."""
         self.births.refill()
         self.scratches.refill()
+        self.primed.refill()
 
     def _tend(self, pool: Pool, now_ns: int) -> None:
         lane = pool.lane

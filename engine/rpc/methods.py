@@ -6,6 +6,7 @@ an upload of the same connection, never as a path: a client must not have this h
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Mapping
 from typing import Any, Final
@@ -14,6 +15,7 @@ import msgpack
 
 from ..app import Engine
 from ..errors import InvalidParameterValueException, ProtocolError
+from ..runtimes import catalog
 from ..store.layers import is_layer_arn
 from ..wire.values import as_map
 from .streams import Streams
@@ -104,7 +106,8 @@ async def call(engine: Engine, uploads: Uploads, name: str, given: list[Any]) ->
         raise InvalidParameterValueException(f"{name} takes one map of named arguments: [{{…}}]")
     arguments = dict(given[0]) if given else {}
     if name == "doctor":
-        return {"limits": (await _invoked(engine, "stats", arguments))["limits"]}
+        limits = (await _invoked(engine, "stats", arguments))["limits"]
+        return {"limits": limits, "runtimes": await asyncio.to_thread(catalog.installed)}
     if name == "logs":
         return await _logs(engine, arguments)
     value = as_map(await _invoked(engine, name, _with_payload(_with_code(arguments, uploads))))

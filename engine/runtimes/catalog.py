@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from .contract import Interpreter, Language
+from .contract import Language
 from .dotnet import Dotnet
 from .nodejs import NodeJs
 from .nodejs import newest_runtime as newest_nodejs
@@ -34,6 +34,10 @@ def homes() -> list[str]:
     return [home for home in found if not any(home.startswith(f"{other}/") for other in found)]
 
 
-def installed() -> list[tuple[Language, Interpreter]]:
-    """What this host has, language by language."""
-    return [(language, interpreter) for language in LANGUAGES for interpreter in language.installed()]
+def installed() -> list[dict[str, str]]:
+    """What this host has, language by language: `language`, `version`, `executable`. Runs each once to be told."""
+    return [
+        {"language": language.name, "version": interpreter.version, "executable": interpreter.executable}
+        for language in LANGUAGES
+        for interpreter in language.installed()
+    ]

@@ -115,11 +115,12 @@ class Jail:
             namespaces.mount("layers", root.LAYERS, "overlay", _READ_ONLY, f"lowerdir={lower}")
         namespaces.mount(root.EMPTY, root.LOCKED, "", namespaces.BIND)
         if tmp_fd is not None:
-            self._show_at_tmp(tmp_fd)
+            self.show_at_tmp(tmp_fd)
         elif tmp_mb != TMP_MB:
             namespaces.mount("tmp", "/tmp", "tmpfs", namespaces.REMOUNT | _TMP_FLAGS, f"size={tmp_mb}m")
 
-    def _show_at_tmp(self, mount_fd: int) -> None:
+    def show_at_tmp(self, mount_fd: int) -> None:
+        """Have a detached mount be /tmp, and close it. Raises OSError."""
         mounts.attach(mount_fd, "/tmp")
         os.close(mount_fd)
         if self._rules is not None:

@@ -18,6 +18,7 @@ RUNTIME: Final = "/var/runtime"
 LANGUAGE: Final = "/var/lang"
 BOOTSTRAPS: Final = "/var/rapid"  # Lambda has its own init there
 CACHE: Final = "/var/cache/runtimes"
+RUNTIME_PLACES: Final = {"bootstraps": BOOTSTRAPS, "cache": CACHE}
 LOCKED: Final = "/run/store"  # only for who is root here, and covered before a function runs
 STORE: Final = f"{LOCKED}/code"  # the unpacked bundles of all functions
 EMPTY: Final = "/var/empty"

@@ -16,7 +16,7 @@ from itertools import pairwise
 from .._ext import linux
 from ..sandbox import root
 from ..sandbox.jail import Jail
-from . import environment, template
+from . import environment, prime, template
 from .runtime_api import shim
 
 TYPE_CHECKING = False
@@ -29,6 +29,7 @@ ORDER_BYTES = 131_072  # an order holds 4 KB of variables and a few paths
 ORDER_FDS = 8
 FDS_MOST = 1 << 20
 FAILURE_BYTES = 4_000
+PRIME = "prime"  # not its last order: another follows
 PURPOSES = {"environment": environment.run, "template": template.make, "copy": template.become, "runtime": shim.run}
 
 
@@ -79,27 +80,44 @@ def _wait_for_order(jail: Jail, worker: environment.Worker, control: socket.sock
 def _take_order(jail: Jail, control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     """The order and its descriptors, once this process is ready to obey it; None when the engine is gone."""
     control.send(b"B")
-    message, fds, _, _ = socket.recv_fds(control, ORDER_BYTES, ORDER_FDS)
-    if not message:
-        return None
-    order = json.loads(message)
-    made = _move_in(jail, order, fds)
+    primed = None
+    while True:
+        message, fds, _, _ = socket.recv_fds(control, ORDER_BYTES, ORDER_FDS)
+        if not message:
+            return None
+        order = json.loads(message)
+        if order["purpose"] != PRIME:
+            break
+        primed = _prime(jail, order, fds)
+    made = _move_in(jail, order, fds, primed is not None)
     if made is not None:
         socket.send_fds(control, [b"N"], [made])
         os.close(made)
+    if primed is not None:
+        order["primed"] = primed.pid
+        fds[2:] = [primed.log_fd, *fds[2:], primed.channel_fd]
     return (order, fds) if control.recv(1) == b"G" else None
 
 
-def _move_in(jail: Jail, order: dict[str, Any], fds: list[int]) -> int | None:
+def _prime(jail: Jail, order: dict[str, Any], fds: list[int]) -> prime.Primed:
+    """Start a runtime for a function to come. fds: its log pipe's end, and a mount to be /tmp if there is one."""
+    if order["room"]["has_scratch"]:
+        jail.show_at_tmp(fds.pop())
+    _connect(jail, order, None)
+    places = {**root.RUNTIME_PLACES, "task": root.TASK, "opt": root.LAYERS}
+    return prime.start(jail, order, places, fds[0])
+
+
+def _move_in(jail: Jail, order: dict[str, Any], fds: list[int], is_primed: bool) -> int | None:
     """Take the function's place in the sandbox: code, /tmp, network, user, filters. A network namespace if one is made.
 
     fds: what the order's purpose takes; then the function's network namespace if it has one; then a mount to be /tmp
-    if it is not to be memory.
+    if it is not to be memory. Where a runtime is primed, /tmp and network are there already.
     """
     room = order["room"]
     tmp_fd = fds.pop() if room["has_scratch"] else None
     jail.furnish(order["surroundings"]["task_root"], order["layers"], room["tmp_mb"], tmp_fd)
-    made = _connect(jail, order, fds.pop() if room["has_namespace"] else None)
+    made = None if is_primed else _connect(jail, order, fds.pop() if room["has_namespace"] else None)
     order["stdlib"] = jail.stdlib
     if jail.is_rooted:
         _use_lambdas_paths(order)
@@ -124,7 +142,7 @@ def _use_lambdas_paths(order: dict[str, Any]) -> None:
     given["task_root"], given["runtime_dir"] = root.TASK, root.RUNTIME
     order["layers"] = [root.LAYERS] if order["layers"] else []
     if "runtime" in order:
-        order["runtime"]["places"] = {"bootstraps": root.BOOTSTRAPS, "cache": root.CACHE}
+        order["runtime"]["places"] = dict(root.RUNTIME_PLACES)
 
 
 def _readable(jail: Jail, order: dict[str, Any]) -> list[str]:

@@ -56,10 +56,11 @@ def environment_variables(
         **_log_variables(log_format, log_level),
         **credentials,
     }
-    return {**_replaceable(task_root, runtime_dir, language_root, layers_root), **user, **reserved}
+    return {**replaceable(task_root, runtime_dir, language_root, layers_root), **user, **reserved}
 
 
-def _replaceable(task_root: str, runtime_dir: str, language_root: str, layers_root: str) -> dict[str, str]:
+def replaceable(task_root: str, runtime_dir: str, language_root: str, layers_root: str) -> dict[str, str]:
+    """Variables that are the same for every function, unless that has its own of the same names."""
     libraries = f"{runtime_dir}:{runtime_dir}/lib:{task_root}:{task_root}/lib:{layers_root}/lib"
     return {
         "LANG": "en_US.UTF-8",

@@ -109,7 +109,15 @@ def test_another_python_runs_with_a_warning(echo: Path) -> None:
 
 
 def test_doctor_tells_what_is_enforced_by_what() -> None:
-    lines = json.loads(engine("doctor", "--json").stdout)
+    told = json.loads(engine("doctor", "--json").stdout)
+    lines = told["limits"]
     assert {"memory", "cpu", "pids"} <= {line["limit"] for line in lines}
     assert all(line["why"] for line in lines)
     assert "memory" in engine("doctor").stdout
+
+
+def test_doctor_lists_the_languages_that_the_host_has() -> None:
+    found = json.loads(engine("doctor", "--json").stdout)["runtimes"]
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip("v\n")
+    assert node in [each["version"] for each in found if each["language"] == "nodejs"]
+    assert node in engine("doctor").stdout

@@ -234,7 +234,7 @@ def test_following_a_log_loses_and_doubles_no_line(engine: Shell, name: str) -> 
 
 
 def test_a_service_tells_its_limits(engine: Shell, address: str) -> None:
-    assert {"memory", "cpu"} <= {line["limit"] for line in engine.json("doctor", "--socket", address)}
+    assert {"memory", "cpu"} <= {line["limit"] for line in engine.json("doctor", "--socket", address)["limits"]}
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,8 @@ def test_what_happened_is_told(client: Face) -> None:
     bill = client.bill(by="version")
     line = next(line for line in bill.lines if line.function == "echo")
     assert (line.version, line.requests >= 1, isinstance(line.cost, Decimal)) == ("$LATEST", True, True)
-    assert {"memory", "cpu"} <= {line["limit"] for line in client.doctor()}
+    assert {"memory", "cpu"} <= {line["limit"] for line in client.doctor()["limits"]}
+    assert {"provided", "nodejs"} <= {each["language"] for each in client.doctor()["runtimes"]}
     assert len(client.logs("echo", limit=2)) == 2
     assert client.ping() == "pong"
 

@@ -42,6 +42,12 @@ class Listener:
         self._loop.watch(listening.fileno(), lambda _: self._accept())
         return f"{ADDRESS}:{listening.getsockname()[1]}"
 
+    def adopt_channel(self, fd: int) -> None:
+        """Serve a connection that a primed runtime has the other end of."""
+        ours = socket.socket(fileno=fd)
+        ours.setblocking(False)
+        self._add(ours, is_channel=True)
+
     def open_channel(self) -> socket.socket:
         """A connection that is there already: the other end."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -61,6 +61,17 @@ def start(command: list[str], variables: Mapping[str, str], channel_fd: int | No
         raise EntrypointError(f"fork/exec {command[0]}: {_reason(command[0], error)}") from error
 
 
+def has_ended(pid: int) -> bool:
+    """Whether a child has ended already; it is reaped then."""
+    return os.waitpid(pid, os.WNOHANG)[0] == pid
+
+
+def restore_signals() -> None:
+    """Before an execve: what Python ignores, other programs are not to."""
+    for number in IGNORED_BY_PYTHON:
+        signal.signal(number, signal.SIG_DFL)
+
+
 def _reason(path: str, error: OSError) -> str:
     """In Go's words, as Lambda tells it. A script without its interpreter looks like a file that is not there."""
     if isinstance(error, FileNotFoundError) and os.path.isfile(path):

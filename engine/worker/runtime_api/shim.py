@@ -30,7 +30,8 @@ NOT_PROVIDED = ("AWS_EXECUTION_ENV",)  # Lambda sets it for the runtimes that it
 def run(_: environment.Worker, order: dict[str, Any], fds: list[int]) -> int:
     """Be the environment that `order` describes. Returns the exit status of the process.
 
-    fds: the region, its eventfd, the log pipe's write end, the eventfd that says that there is work.
+    fds: the region, its eventfd, the log pipe's write end, the eventfd that says that there is work, and the channel of
+    a runtime that is primed.
     """
     start_ns = time.monotonic_ns()
     environment.settle_in(fds, fds[2])
@@ -51,6 +52,7 @@ class Shim:
         self._pid = 0
         self._beside: dict[str, Any] = {}
         self._bell_fd = fds[3]
+        self._channel_fd = fds[4] if "primed" in order else -1
         self._relay = self._open_relay(fds)
         self._api = RuntimeApi(
             on_ready=self._ready, on_init_error=self._init_error, on_next=self._take, on_ended=self._ended
@@ -91,27 +93,35 @@ class Shim:
         return self._status()
 
     def _start_runtime(self) -> None:
-        given, runtime = self._order["surroundings"], self._order["runtime"]
-        room = self._order["room"]
+        given, room = self._order["surroundings"], self._order["room"]
         shares_network = room["network"] == "host"
         address = self._listener.listen(shared_network_uid=os.geteuid() if shares_network else None)
         variables = self._variables(address)
         os.chdir(given["task_root"])
-        channel = self._listener.open_channel() if runtime["channel"] else None
         self._api.assignment = json.dumps(
             {"variables": variables, "handler": given["handler"], "task_root": given["task_root"]}
         ).encode()
+        if self._channel_fd >= 0 and not process.has_ended(self._order["primed"]):
+            self._listener.adopt_channel(self._channel_fd)
+            self._watch_runtime(self._order["primed"])
+        else:
+            self._start_process(variables)
+
+    def _start_process(self, variables: dict[str, str]) -> None:
+        runtime = self._order["runtime"]
+        channel = self._listener.open_channel() if runtime["channel"] else None
         try:
             command = process.command_of(runtime, self._places(), variables)
-            self._pid = process.start(command, variables, None if channel is None else channel.fileno())
+            self._watch_runtime(process.start(command, variables, None if channel is None else channel.fileno()))
         except process.EntrypointError as error:
             self._cannot_start(str(error))
-            return
         finally:
             if channel is not None:
                 channel.close()
-        self._relay.runtime_pid = self._pid
-        self._loop.watch(os.pidfd_open(self._pid), lambda _: self._runtime_ended())
+
+    def _watch_runtime(self, pid: int) -> None:
+        self._pid = self._relay.runtime_pid = pid
+        self._loop.watch(os.pidfd_open(pid), lambda _: self._runtime_ended())
 
     def _places(self) -> dict[str, str]:
         order = self._order
