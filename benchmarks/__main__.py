@@ -2,7 +2,7 @@
 
 `… soak`: the service for minutes at full rate; `… scale`: with a thousand functions; `… cold`: cold starts;
 `… limits`: what limits give and take; `… policies`: keep-alive policies over a day in virtual time; `… events`: how
-many the service accepts.
+many the service accepts; `… languages`: an echo in each language.
 """
 
 from __future__ import annotations
@@ -173,6 +173,22 @@ def events_command(json_to: str | None, smoke: bool) -> None:
         _write(json_to, json.dumps(as_json(measured, machine, settings), indent=2))
     show(measured, machine, _console(json_to))
     _exit(verdicts(measured), smoke)
+
+
+@main.command(name="languages")
+@click.option("--smoke", is_flag=True, help="One round of a few calls: shows that everything runs.")
+@click.option("--json", "json_to", metavar="FILE|-", help="Write the whole outcome as JSON; - is for stdout.")
+def languages_command(json_to: str | None, smoke: bool) -> None:
+    """An echo in each language that this host has: warm calls and cold starts."""
+    source_tree.prefer_built_engine()
+    from .languages import SMOKE, Settings, as_json, measure, show
+    from .stamp import stamp
+
+    machine, settings = stamp(), SMOKE if smoke else Settings()
+    outcome = measure(settings, _say)
+    if json_to:
+        _write(json_to, json.dumps(as_json(outcome, machine, settings), indent=2))
+    show(outcome, machine, _console(json_to))
 
 
 def _break_down(settings: Settings, machine: Stamp, json_to: str | None) -> None:
