@@ -121,3 +121,14 @@ def test_doctor_lists_the_languages_that_the_host_has() -> None:
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip("v\n")
     assert node in [each["version"] for each in found if each["language"] == "nodejs"]
     assert node in engine("doctor").stdout
+
+
+@pytest.mark.parametrize("target", ["index.mjs", ".", "index.mjs:index.handler"])
+def test_javascript_runs_on_this_hosts_node(tmp_path: Path, target: str) -> None:
+    code = "export const handler = async (event) => { console.log('seen'); return [event] }"
+    (tmp_path / "index.mjs").write_text(code)
+    done = engine("run", str(tmp_path / target), "--event", "7")
+    assert (done.returncode, json.loads(done.stdout)) == (0, [7])
+    assert done.stderr.splitlines()[0].startswith("INIT_START Runtime Version: nodejs")
+    assert "\tINFO\tseen" in done.stderr
+    assert "warning" not in done.stderr

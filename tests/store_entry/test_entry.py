@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InvalidParameterValueException
-from engine.store.entry import find_handler
+from engine.store.entry import find_entry, find_handler, language_of
 
 DEF = "def {}(event, context):\n    return event\n"
 
@@ -114,3 +114,35 @@ def test_a_path_that_is_no_code_is_refused_by_name(tmp_path: Path, name: str) ->
         (tmp_path / name).write_text("not code")
     with pytest.raises(InvalidParameterValueException, match=name):
         find_handler(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".js", ".mjs", ".cjs"])
+def test_a_javascript_file_or_an_index_of_it_is_a_function_of_node(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"index{suffix}").write_text("exports.handler = 1")
+    (tmp_path / f"other{suffix}").write_text("exports.handler = 1")
+    assert find_entry(tmp_path) == ("nodejs", "index.handler")
+    assert find_entry(tmp_path / f"other{suffix}") == ("nodejs", "other.handler")
+    with zipfile.ZipFile(tmp_path / "code.zip", "w") as code:
+        code.write(tmp_path / f"index{suffix}", f"index{suffix}")
+    assert find_entry(tmp_path / "code.zip") == ("nodejs", "index.handler")
+
+
+def test_pythons_conventions_come_before_an_index_and_its_only_module_after(tmp_path: Path) -> None:
+    bundle(tmp_path, build=DEF.format("handler"))
+    (tmp_path / "index.js").write_text("exports.handler = 1")
+    assert find_entry(tmp_path) == ("nodejs", "index.handler")
+    bundle(tmp_path, app=DEF.format("handler"))
+    assert find_entry(tmp_path) == ("python", "app.handler")
+
+
+def test_the_language_of_a_handler_is_that_of_its_file(tmp_path: Path) -> None:
+    bundle(tmp_path, app=DEF.format("handler"))
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "main.mjs").write_text("export const handler = 1")
+    with zipfile.ZipFile(tmp_path / "code.zip", "w") as code:
+        code.writestr("src/main.cjs", "exports.handler = 1")
+    assert language_of(tmp_path, "app.handler") == "python"
+    assert language_of(tmp_path, "src/main.a.b") == "nodejs"
+    assert language_of(tmp_path, "absent.handler") == "python"
+    assert language_of(tmp_path / "src" / "main.mjs", "main.handler") == "nodejs"
+    assert language_of(tmp_path / "code.zip", "src/main.handler") == "nodejs"

@@ -63,10 +63,6 @@ function headerValue(text) {
   return String(text).replace(/[^\x20-\x7e]/g, '?').slice(0, 1024);
 }
 
-function postHead(path, headers, length) {
-  return `POST ${API}${path} HTTP/1.1\r\nHost: runtime\r\n${headers}Content-Length: ${length}\r\n\r\n`;
-}
-
 class Channel {
   constructor(fd) {
     this.fd = fd;
@@ -75,7 +71,7 @@ class Channel {
     this.end = 0;
     this.output = Buffer.allocUnsafeSlow(START_BYTES);
     this.owed = 0; // requests whose answers were not read yet
-    this.posted = null; // head and body of a request that waits to leave with the next one
+    this.posted = null; // head, body and its length of what waits to leave with the next request
   }
 
   /** What this process is to be: `{variables, handler, task_root}`. May take long: processes are started ahead. */
@@ -86,42 +82,31 @@ class Channel {
 
   /** Prepares the answer of an invocation, to leave with the request for the next one. */
   respond(id, json) {
-    const length = Buffer.byteLength(json);
-    this.posted = [postHead(`/invocation/${id}/response`, 'Content-Type: application/json\r\n', length), json, length];
+    this.post(`/invocation/${id}/response`, 'Content-Type: application/json\r\n', json);
   }
 
   /** The same for an invocation that failed. */
   respondError(id, error) {
-    this.posted = this.errorRequest(`/invocation/${id}/error`, error);
+    this.postError(`/invocation/${id}/error`, error);
   }
 
-  /** Sends what was prepared without waiting for anything: the process ends now. */
-  flush() {
-    if (this.posted !== null) {
-      const [head, body, length] = this.posted;
-      this.posted = null;
-      this.owed++;
-      this.write(head, body, '', length);
-    }
+  /** Sends what was prepared, and `tail` with it. */
+  flush(tail = '') {
+    const [head, body, length] = this.posted === null ? ['', '', 0] : this.posted;
+    this.posted = null;
+    this.write(head, body, tail, length);
   }
 
   /** Tells that this process cannot serve its function, and ends it. */
   failInit(error, status) {
-    this.posted = this.errorRequest('/init/error', error);
+    this.postError('/init/error', error);
     this.flush();
     process.exit(status);
   }
 
   /** Sends what was prepared and asks for the next event: `{headers, body}`. Ends the process if there is none ever. */
   next() {
-    if (this.posted === null) {
-      this.write(NEXT, '', '');
-    } else {
-      const [head, body, length] = this.posted;
-      this.posted = null;
-      this.owed++;
-      this.write(head, body, NEXT, length);
-    }
+    this.flush(NEXT);
     for (; this.owed > 0; this.owed--) this.answer();
     const event = this.answer();
     if (event.status !== 200) process.exit(1); // the Runtime API has said why
@@ -146,21 +131,26 @@ class Channel {
     writeEach(this.fd, [Buffer.from(`${length.toString(16)}\r\n`, 'latin1'), ...buffers, CRLF]);
   }
 
-  /** Ends it; with an error, in trailers, for one that broke off. */
+  /** Prepares its end, to leave with the request for the next event; an error goes with it, in trailers. */
   endStream(error = null) {
     let trailers = '';
     if (error !== null) {
       const body = Buffer.from(JSON.stringify(error)).toString('base64');
       trailers = `${ERROR_TYPE}: ${headerValue(error.errorType)}\r\n${ERROR_BODY}: ${body}\r\n`;
     }
-    this.write(`${LAST_CHUNK}${trailers}\r\n`, '', '');
+    this.posted = [`${LAST_CHUNK}${trailers}\r\n`, '', 0];
   }
 
-  errorRequest(path, error) {
-    const json = JSON.stringify(error);
-    const length = Buffer.byteLength(json);
+  postError(path, error) {
     const headers = `Content-Type: application/json\r\n${ERROR_TYPE}: ${headerValue(error.errorType)}\r\n`;
-    return [postHead(path, headers, length), json, length];
+    this.post(path, headers, JSON.stringify(error));
+  }
+
+  post(path, headers, json) {
+    const length = Buffer.byteLength(json);
+    const head = `POST ${API}${path} HTTP/1.1\r\nHost: runtime\r\n${headers}Content-Length: ${length}\r\n\r\n`;
+    this.posted = [head, json, length];
+    this.owed++;
   }
 
   /** One write for `head` (ASCII), `body` (of `bodyBytes` in UTF-8) and `tail` (ASCII). */

@@ -31,7 +31,6 @@ class Runtime {
       const action = this.whenIdle;
       this.whenIdle = null;
       if (action !== null) action();
-      if (this.whenIdle !== null) setImmediate(() => {}); // come here again
     });
   }
 
@@ -139,7 +138,7 @@ class Runtime {
       if (!this.isCurrent(id)) return;
       log.logError('Invoke Error', error);
       stream.fail(forCaller(error));
-      this.endStreaming(context);
+      this.endStreaming();
     };
     this.whenIdle = () => failed(new Error('Response stream is not finished.'));
     try {
@@ -148,16 +147,15 @@ class Runtime {
       if (!isPromise(result)) throw new Error('Streaming does not support non-async handlers.');
       if ((await result) !== undefined) console.warn('Streaming handlers ignore return values.');
       await broken;
-      if (this.isCurrent(id)) this.endStreaming(context);
+      if (this.isCurrent(id)) this.endStreaming();
     } catch (error) {
       failed(error);
     }
   }
 
-  endStreaming(context) {
+  endStreaming() {
     this.isAnswered = true;
-    if (context.callbackWaitsForEmptyEventLoop) this.whenIdle = () => this.proceed();
-    else this.proceed();
+    this.proceed();
   }
 
   context(headers, own = {}) {

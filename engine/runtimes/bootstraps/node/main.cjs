@@ -35,7 +35,7 @@ function runtimeNumber(variables) {
 
 function die(what, error, status) {
   log.logError(what, error);
-  if (runtime === null) channel.failInit(forCaller(error), status);
+  if (runtime === null || runtime.id === undefined) channel.failInit(forCaller(error), status);
   runtime.abandon(error);
   process.exit(status);
 }

@@ -81,7 +81,7 @@ class ResponseStream extends Writable {
     this._send([]);
     if (!this._isEnded) this._channel.endStream();
     this._isEnded = true;
-    callback();
+    callback(); // the end itself is sent when the handler is done: what it does until then belongs to the invocation
   }
 }
 
