@@ -18,6 +18,8 @@ from engine._ext.port import TOO_LARGE
 
 cdef extern from * nogil:
     """
+    #include <stdio.h>
+    #include <string.h>
     #include <sys/types.h>
     #include <time.h>
     /* The CPU clock of another process, as clock_getcpuclockid(3) makes it; 0 where that is gone. */
@@ -26,11 +28,24 @@ cdef extern from * nogil:
         clockid_t clock = (clockid_t)((~(unsigned)pid << 3) | 2);
         return clock_gettime(clock, &t) ? 0 : (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
     }
+    /* The most memory that another process held, in kB; 0 where that cannot be read. */
+    static uint32_t peak_kb_of(pid_t pid) {
+        char line[256];
+        unsigned long kb = 0;
+        FILE *status;
+        snprintf(line, sizeof line, "/proc/%d/status", (int)pid);
+        status = fopen(line, "re");
+        while (status && !kb && fgets(line, sizeof line, status)) sscanf(line, "VmHWM: %lu", &kb);
+        if (status) fclose(status);
+        return (uint32_t)kb;
+    }
     """
     uint64_t cpu_ns_of(int)
+    uint32_t peak_kb_of(int)
 
 cdef enum:
     HOT_GAP_NS = 200000
+    PEAK_NS = 100000000     # how often the runtime's peak memory is read, at most: 20 µs each
 
 TOO_LARGE_TYPE = "Function.ResponseSizeTooLarge"
 ANSWER_MAX_BYTES = ANSWER_MAX
@@ -39,6 +54,8 @@ ANSWER_MAX_BYTES = ANSWER_MAX
 cdef class Relay(Port):
     """A `Port` whose handler is elsewhere. `runtime_pid`: whose CPU time counts with this process's, or 0."""
     cdef public int runtime_pid
+    cdef uint64_t peak_read_ns
+    cdef uint32_t own_kb, runtime_kb
 
     def is_retired(self) -> bool:
         """Whether this environment is to end."""
@@ -122,6 +139,17 @@ cdef class Relay(Port):
             store32(&slot_ptr.flow_wanted, 0)
         self.streamed += <uint64_t>written
         return written
+
+    cdef int sample(self) noexcept:
+        """What the core takes only where the kernel does not count: see environment.pyx."""
+        self.memory_kb = self.own_kb
+        Port.sample(self)
+        self.own_kb = self.memory_kb
+        if self.runtime_pid > 0 and self.ended_ns - self.peak_read_ns >= PEAK_NS:
+            self.peak_read_ns = self.ended_ns
+            self.runtime_kb = max(self.runtime_kb, peak_kb_of(self.runtime_pid))
+        self.memory_kb += self.runtime_kb
+        return 0
 
     cdef uint64_t cpu_used(self) noexcept:
         cdef uint64_t own = Port.cpu_used(self)
