@@ -144,6 +144,7 @@ class Births:
     def order_primed(self, pool: Pool, environment: Environment, blank: Blank) -> bool:
         """Give it a function. False when it has ended in the meantime; the environment is as it was then."""
         self._ring_for(pool, environment)
+        blank.cell.thaw()
         fds = [pool.lane.region_fd, pool.lane.event_fd, environment.bell_fd]
         try:
             blank.give(pool.order(environment, "environment", uid=blank.uid), fds)

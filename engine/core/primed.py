@@ -2,7 +2,7 @@
 
 Of a kind are those that any function could have: one interpreter, started in one way, in one sort of network. One of a
 kind is kept while functions of it are deployed or started, and as many as the largest burst of the last minute; none of
-a kind that nobody has asked for in a while, and none while the host is short of memory.
+a kind that nobody has asked for in a while, and none while the host is short of memory. Those that wait are frozen.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ KINDS_MAX: Final = 16  # remembered; the one longest not asked for goes
 OF_A_KIND_MAX: Final = 8
 UNUSED_NS: Final = 900_000_000_000  # a kind nobody asks for is let go then
 PAUSE_NS: Final = 1_000_000_000  # after one could not be started
+SETTLED_NS: Final = 3_000_000_000  # by then it has loaded what it loads, and only costs CPU by timers of its own
 FAILURES_MAX: Final = 3  # in a row that end before they are used: then a kind is given up
 
 
@@ -114,12 +115,16 @@ class PrimedStock:
         return kind
 
     def _fill(self, kind: Kind, now_ns: int) -> None:
-        wanted = min(kind.demand.wanted(now_ns), OF_A_KIND_MAX)
+        wanted = 0 if self._is_short() else min(kind.demand.wanted(now_ns), OF_A_KIND_MAX)
         while len(kind.blanks) > wanted:
             self._births.strike(kind.blanks.pop())
+        for blank in kind.blanks:
+            if now_ns - blank.born_ns > SETTLED_NS and not blank.is_stopped:
+                blank.is_stopped = True
+                blank.cell.freeze()
         if now_ns < kind.paused_until_ns or kind.failures >= FAILURES_MAX:
             return
-        while len(kind.blanks) < wanted and not self._is_short():
+        while len(kind.blanks) < wanted:
             scratch = self._scratches.spare() if self._scratches.are_used() else None
             if scratch is None and self._scratches.are_used():
                 return  # there will be one at the next look

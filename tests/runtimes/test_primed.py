@@ -133,6 +133,31 @@ def test_what_a_runtime_reads_as_it_starts_is_there_when_it_starts(engine: Engin
     assert primed(engine) == 0
 
 
+def test_a_process_that_waits_is_frozen_and_goes_on_when_it_is_needed(engine: Engine, code: Path) -> None:
+    deploy(engine, "f", code)
+    until_primed(engine)
+    (process,) = until_started()
+    deadline = time.monotonic() + WITHIN_S
+    while not is_frozen(process):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    user = process.uids().real
+    assert engine.invoke("f", {}).json()["uid"] == user
+
+
+def is_frozen(process: psutil.Process) -> bool:
+    """By its cgroup, of either version."""
+    for line in Path(f"/proc/{process.pid}/cgroup").read_text().splitlines():
+        number, controllers, path = line.split(":", 2)
+        v1 = Path("/sys/fs/cgroup/freezer") / path.lstrip("/") / "freezer.state"
+        if controllers == "freezer":
+            return v1.read_text().strip() == "FROZEN"
+        events = Path("/sys/fs/cgroup") / path.lstrip("/") / "cgroup.events"
+        if number == "0" and events.exists():
+            return "frozen 1" in events.read_text()
+    return False
+
+
 def test_a_process_that_is_killed_while_it_waits_is_replaced_and_nobody_notices(engine: Engine, code: Path) -> None:
     deploy(engine, "f", code)
     until_primed(engine)
