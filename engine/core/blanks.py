@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -49,8 +48,7 @@ class Blank:
         self.environment: Environment | None = None
         self.scratch: Scratch | None = None
         self.on_ended: Callable[[int, str], None] | None = None  # of a template: (wait status, failure)
-        self.killed = self.is_stopped = False
-        self.born_ns = time.monotonic_ns()
+        self.killed = False
         self.uid = self.log_fd = -1  # of a primed one: its user, and its log until it has a function
         self.socket, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.setblocking(False)

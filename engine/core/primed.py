@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from .._ext.environment import Environment
@@ -22,12 +23,13 @@ from .blanks import Blank, Demand
 from .languages import Started
 from .pools import Pool
 from .scratches import Scratches
+from .snapshots import After
 
 KINDS_MAX: Final = 16  # remembered; the one longest not asked for goes
 OF_A_KIND_MAX: Final = 8
 UNUSED_NS: Final = 900_000_000_000  # a kind nobody asks for is let go then
 PAUSE_NS: Final = 1_000_000_000  # after one could not be started
-SETTLED_NS: Final = 3_000_000_000  # by then it has loaded what it loads, and only costs CPU by timers of its own
+SETTLED_S: Final = 3.0  # by then it has loaded what it loads, and only costs CPU by timers of its own
 FAILURES_MAX: Final = 3  # in a row that end before they are used: then a kind is given up
 
 
@@ -45,11 +47,13 @@ class Kind:
 
 
 class PrimedStock:
-    """`is_short()` says whether the host's memory is. All on the loop's thread, and of a jail with Lambda's paths only,
-    which are the same for all functions."""
+    """`after(seconds, call)` makes a call then; `is_short()` says whether the host's memory is.
 
-    def __init__(self, births: Births, scratches: Scratches, *, is_short: Callable[[], bool]) -> None:
-        self._births, self._scratches, self._is_short = births, scratches, is_short
+    All on the loop's thread, and of a jail with Lambda's paths only, which are the same for all functions.
+    """
+
+    def __init__(self, births: Births, scratches: Scratches, *, after: After, is_short: Callable[[], bool]) -> None:
+        self._births, self._scratches, self._after, self._is_short = births, scratches, after, is_short
         self._kinds: dict[tuple[str, Network], Kind] = {}
         births.on_unused = self._lost
 
@@ -118,10 +122,6 @@ class PrimedStock:
         wanted = 0 if self._is_short() else min(kind.demand.wanted(now_ns), OF_A_KIND_MAX)
         while len(kind.blanks) > wanted:
             self._births.strike(kind.blanks.pop())
-        for blank in kind.blanks:
-            if now_ns - blank.born_ns > SETTLED_NS and not blank.is_stopped:
-                blank.is_stopped = True
-                blank.cell.freeze()
         if now_ns < kind.paused_until_ns or kind.failures >= FAILURES_MAX:
             return
         while len(kind.blanks) < wanted:
@@ -135,6 +135,11 @@ class PrimedStock:
                     self._scratches.give_back(scratch)
                 kind.paused_until_ns = now_ns + PAUSE_NS
                 return
+            self._after(SETTLED_S, partial(self._freeze, kind, kind.blanks[-1]))
+
+    def _freeze(self, kind: Kind, blank: Blank) -> None:
+        if blank in kind.blanks:
+            blank.cell.freeze()
 
     def _forget(self, key: tuple[str, Network]) -> None:
         for blank in self._kinds.pop(key).blanks:

@@ -91,7 +91,7 @@ class Supervisor:
         )
         self.snapshots = Snapshots(self.births, self.scratches, on_settled=self._snapshot_settled, after=self._after)
         self.births.on_new_zygote = self.snapshots.forget_all
-        self.primed = PrimedStock(self.births, self.scratches, is_short=self._memory.is_short)
+        self.primed = PrimedStock(self.births, self.scratches, after=self._after, is_short=self._memory.is_short)
         self.on_vacant: Callable[[Pool], object] = lambda pool: None  # see `Pool.is_vacant`; what it is told of may go
         self.on_room: Callable[[Lane], object] = lambda lane: None  # a lane with a backlog has one environment more
         self.deaths = 0
