@@ -23,6 +23,14 @@ setup(
                 depends=[str(header) for header in sorted(Path("ext").rglob("*.h"))],
             )
             for source in sorted(Path("ext").glob("*.pyx"))
+        ]
+        + [
+            Extension(  # no module, but a library that Java loads
+                "engine.runtimes.bootstraps.java.surroundings",
+                ["engine/runtimes/bootstraps/java/surroundings.c"],
+                extra_compile_args=["-std=gnu11", *FLAGS],
+                extra_link_args=LINK,
+            )
         ],
         include_path=["ext"],
         compiler_directives={

@@ -10,12 +10,13 @@ from ..errors import InvalidParameterValueException, InvalidRuntimeException
 from ..model import FunctionConfiguration
 from ..runtimes import catalog
 from ..runtimes.cache import cache_folder
-from ..runtimes.contract import Interpreter, Language, Launch, RuntimeMissingError, Subject
+from ..runtimes.contract import Interpreter, Language, Launch, Prepares, RuntimeMissingError, Subject
 from ..settings import OWN_RUNTIME
 
 
 def check_runtime(name: str, runtime: str, *, snap_start: bool, strict: bool) -> None:
-    """Whether functions of this runtime can be run here. It may take a while: interpreters are asked for versions.
+    """Whether functions of this runtime can be run here. It may take a while: interpreters are asked for versions, and
+    what else a language needs is fetched once.
 
     Raises RuntimeMissingError with what to install; InvalidParameterValueException for SnapStart of what no snapshot
     can be made of, and, under strict, for a runtime that would run on another version than it names. Warns of that
@@ -29,8 +30,15 @@ def check_runtime(name: str, runtime: str, *, snap_start: bool, strict: bool) ->
             f"{OWN_RUNTIME} only"
         )
     language, interpreter = _found(runtime, snap_start=snap_start)
-    if language is not None and interpreter is not None and language.is_exact(runtime, interpreter):
-        return
+    if language is None or interpreter is None or not language.is_exact(runtime, interpreter):
+        _check_other_version(name, runtime, language, interpreter, strict=strict)
+    if isinstance(language, Prepares) and interpreter is not None:
+        language.prepare(interpreter)
+
+
+def _check_other_version(
+    name: str, runtime: str, language: Language | None, interpreter: Interpreter | None, *, strict: bool
+) -> None:
     on = f"this engine's own {OWN_RUNTIME}"
     if language is not None and interpreter is not None:
         on = f"{language.name} {interpreter.version}"
@@ -39,7 +47,7 @@ def check_runtime(name: str, runtime: str, *, snap_start: bool, strict: bool) ->
             f"runtime {runtime} is not run natively here: it would run on {on}, and strict_runtimes=True forbids that"
         )
     warnings.warn(
-        f"{name}: {runtime} runs on {on}; strict_runtimes=True refuses such functions", RuntimeWarning, stacklevel=3
+        f"{name}: {runtime} runs on {on}; strict_runtimes=True refuses such functions", RuntimeWarning, stacklevel=4
     )
 
 

@@ -8,12 +8,13 @@ from typing import Final
 
 from .contract import Language
 from .dotnet import Dotnet
+from .java import Java
 from .nodejs import NodeJs
 from .nodejs import newest_runtime as newest_nodejs
 from .provided import Provided
 
 BOOTSTRAPS: Final = Path(__file__).parent / "bootstraps"
-LANGUAGES: Final[tuple[Language, ...]] = (Provided(), NodeJs(), Dotnet())
+LANGUAGES: Final[tuple[Language, ...]] = (Provided(), NodeJs(), Java(), Dotnet())
 NEWEST: Final[dict[str, Callable[[], str]]] = {"nodejs": newest_nodejs}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from ..errors import InvalidParameterValueException
 
@@ -75,3 +75,11 @@ class Language(Protocol):
 
     def launch(self, interpreter: Interpreter, subject: Subject) -> Launch:
         """How that function is started."""
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A language that needs more than the host's programs: what it fetches or compiles into the cache folder, once."""
+
+    def prepare(self, interpreter: Interpreter) -> None:
+        """May take seconds, and the network: never on an event loop. RuntimeMissingError with the way out."""

@@ -14,7 +14,8 @@ from .archive import zip_folders, zip_module
 from .build import Builder, Progress
 from .entry import SUFFIXES
 
-ACCEPTED: Final = f"a folder, a .zip path, a single {', '.join(SUFFIXES)} file, or the bytes of a zip"
+ACCEPTED: Final = f"a folder, a .zip or .jar path, a single {', '.join(SUFFIXES)} file, or the bytes of a zip"
+ZIPS: Final = (".zip", ".jar")
 
 
 @contextlib.contextmanager
@@ -24,7 +25,7 @@ def bundle(
     """The zip of `code` for the length of the block: bytes, or a path that may be gone afterwards.
 
     A folder's `requirements.txt` is installed by `build` and the folder's own files are laid over what it gave; a
-    `.zip` and zip bytes are taken as they are. Raises `InvalidParameterValueException` for anything else, naming it,
+    `.zip`, a `.jar` and zip bytes are taken as they are. Raises `InvalidParameterValueException` for anything else, naming it,
     `errors.BuildError` from the build, and what `archive` refuses.
     """
     if isinstance(code, bytes | bytearray | memoryview):
@@ -36,7 +37,7 @@ def bundle(
             yield zipped
     elif path.suffix in SUFFIXES and path.is_file():
         yield zip_module(path)
-    elif path.suffix == ".zip" and path.is_file():
+    elif path.suffix in ZIPS and path.is_file():
         yield path
     else:
         what = "is neither" if path.exists() else "does not exist"
