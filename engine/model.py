@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from . import config
 
-Code: TypeAlias = "str | os.PathLike[str] | bytes"  # a folder, a .zip, a .py file, or the bytes of a zip
+Code: TypeAlias = "str | os.PathLike[str] | bytes"  # a folder, a .zip or .jar, a .py file, or the bytes of a zip
 Network: TypeAlias = Literal["host", "loopback", "none"]
 RecursiveLoop: TypeAlias = Literal["Allow", "Terminate"]
 TenantIsolation: TypeAlias = Literal["PER_TENANT"]

@@ -70,7 +70,7 @@ def deploy(
     service: Service,
     as_json: bool,
 ) -> None:
-    """Deploy a folder, .zip or source file as function NAME, or give NAME this code and these settings.
+    """Deploy a folder, .zip, .jar or source file as function NAME, or give NAME this code and these settings.
 
     A folder's requirements.txt is installed here first. What is not given stays as it is, or is Lambda's default. What
     is said about events holds for the alias, else the version, that this deploys, else for $LATEST.

@@ -78,7 +78,7 @@ class Language(Protocol):
 
 
 @runtime_checkable
-class Prepares(Protocol):
+class Prepares(Language, Protocol):
     """A language that needs more than the host's programs: what it fetches or compiles into the cache folder, once."""
 
     def prepare(self, interpreter: Interpreter) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from . import java_client, java_room, look
+from .cache import cache_folder
 from .contract import Interpreter, Launch, RuntimeMissingError, Subject
 
 RUNTIMES: Final = {"java8": 8, "java8.al2": 8, "java11": 11, "java17": 17, "java21": 21, "java25": 25}
@@ -37,7 +38,9 @@ MAIN: Final = "com.amazonaws.services.lambda.runtime.api.client.AWSLambda"
 NATIVE_PROPERTY: Final = "com.amazonaws.services.lambda.runtime.api.client.runtimeapi.NativeClient.JNI"
 WRAPPER: Final = "AWS_LAMBDA_EXEC_WRAPPER"
 OPTIONS: Final = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")  # which the JVM reads by itself
-READ_AT_START: Final = re.compile(rf"{WRAPPER}|{'|'.join(OPTIONS)}|LD_.*|MALLOC_.*|GLIBC_TUNABLES|TZ|LANG|LANGUAGE|LC_.*")
+READ_AT_START: Final = re.compile(
+    rf"{WRAPPER}|{'|'.join(OPTIONS)}|LD_.*|MALLOC_.*|GLIBC_TUNABLES|TZ|LANG|LANGUAGE|LC_.*"
+)
 _RELEASE: Final = re.compile(r'^JAVA_VERSION="([\d._]+)', re.MULTILINE)
 _SHOWN_ANYWAY: Final = ("/etc/ssl/", "/etc/pki/tls/")
 
@@ -86,7 +89,7 @@ class Java:
         return _major(interpreter.version) == RUNTIMES[runtime]
 
     def prepare(self, interpreter: Interpreter) -> None:
-        """Fetch the client, compile the waiting room, archive its classes: what of it is not yet in the cache folder."""
+        """Fetch the client, compile the waiting room, archive its classes: what of it the cache folder has not yet."""
         home = _home(interpreter.executable)
         java_client.fetch(home)
         compiler = self._compiler(interpreter)
@@ -95,14 +98,14 @@ class Java:
         java_room.build(*compiler)
         archive = _archive(interpreter)
         if archive is not None:
-            places = {"cache": str(java_client.cache_folder()), "bootstraps": str(java_client.SOURCES.parent)}
+            places = {"cache": str(cache_folder()), "bootstraps": str(java_client.SOURCES.parent)}
             options = [option.format(**places) for option in _common(_major(interpreter.version))]
             java_room.make_archive(interpreter.executable, ["-XX:+UseSerialGC", *options], archive)
 
     def launch(self, interpreter: Interpreter, subject: Subject) -> Launch:
         if not java_client.is_fetched():
             raise RuntimeMissingError(
-                f"AWS's runtime client for Java is not in {java_client.client_folder()} any more: update the function's "
+                f"AWS's runtime client for Java is no longer in {java_client.client_folder()}: update the function's "
                 "code or configuration, and it is fetched again"
             )
         if WRAPPER in subject.environment or not java_room.room_folder().is_dir():
@@ -121,7 +124,7 @@ class Java:
         return None
 
 
-# --- commands -----------------------------------------------------------------------------------------------------------
+# --- commands ---------------------------------------------------------------------------------------------------------
 
 
 def _plain_command(interpreter: Interpreter, subject: Subject) -> tuple[str, ...]:
@@ -157,7 +160,7 @@ def _memory_options(interpreter: Interpreter, subject: Subject, archive: str | N
 
 
 def _sharing(interpreter: Interpreter) -> list[str]:
-    """With an archive only if it is there: a JDK that came since then has none until a function is created or updated."""
+    """With an archive only if it is there: a JDK that came later has none until a function is created or updated."""
     archive = _archive(interpreter)
     if archive is None or not (java_room.room_folder() / archive).exists():
         return ["-Xshare:auto"]
@@ -183,7 +186,7 @@ def _archive(interpreter: Interpreter) -> str | None:
     return java_room.archive_name(_home(interpreter.executable), interpreter.version)
 
 
-# --- what the host has --------------------------------------------------------------------------------------------------
+# --- what the host has ------------------------------------------------------------------------------------------------
 
 
 def _executables() -> list[str]:

@@ -25,8 +25,8 @@ def bundle(
     """The zip of `code` for the length of the block: bytes, or a path that may be gone afterwards.
 
     A folder's `requirements.txt` is installed by `build` and the folder's own files are laid over what it gave; a
-    `.zip`, a `.jar` and zip bytes are taken as they are. Raises `InvalidParameterValueException` for anything else, naming it,
-    `errors.BuildError` from the build, and what `archive` refuses.
+    `.zip`, a `.jar` and zip bytes are taken as they are. Raises `InvalidParameterValueException` for anything else,
+    naming it, `errors.BuildError` from the build, and what `archive` refuses.
     """
     if isinstance(code, bytes | bytearray | memoryview):
         yield bytes(code)

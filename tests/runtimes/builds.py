@@ -71,3 +71,19 @@ def built_rust(name: str) -> Path:
 def zipped(folder: Path, target: Path) -> Path:
     """A zip of all that is in a folder; modes of files go with them."""
     return Path(shutil.make_archive(str(target.with_suffix("")), "zip", folder))
+
+
+def built_java(name: str) -> Path:
+    """A folder with `all-in-one.jar`, and `classes` and `lib` for the other layout. Jars come from Maven Central."""
+    source = FUNCTIONS / name
+
+    def make(folder: Path) -> None:
+        shutil.copytree(source, folder / "project")
+        run(["mvn", "-B", "-q", "package"], folder / "project")
+        target = folder / "project" / "target"
+        shutil.move(target / "behaves-1.jar", folder / "all-in-one.jar")
+        shutil.move(target / "classes", folder / "classes")
+        shutil.move(target / "dependency", folder / "lib")
+        shutil.rmtree(folder / "project")
+
+    return kept(name, contents(source), make)
