@@ -18,7 +18,9 @@ def split_target(target: str) -> tuple[Path, str | None]:
     if not colon or Path(target).exists():
         path, handler = target, ""
     if not Path(path).exists():
-        raise click.BadParameter(f"{path} does not exist: give a folder, a .zip, a .jar or a source file", param_hint="PATH")
+        raise click.BadParameter(
+            f"{path} does not exist: give a folder, a .zip, a .jar or a source file", param_hint="PATH"
+        )
     return Path(path), handler or None
 
 

@@ -31,7 +31,8 @@ REHEARSE_S: Final = 120.0
 _PLAIN: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 _MANIFEST: Final = """Manifest-Version: 1.0
 Main-Class: engine.WaitingRoom
-Add-Opens: java.base/java.io java.base/java.lang
+Add-Opens: java.base/java.io java.base/java.lang java.base/sun.nio.fs
+Enable-Final-Field-Mutation: ALL-UNNAMED
 Enable-Native-Access: ALL-UNNAMED
 """
 _LINE: Final = 70  # bytes that a line of a manifest may have

@@ -20,10 +20,8 @@ KILLED = "Runtime exited with error: signal: killed"
 
 def exact_runtimes() -> list[str]:
     """Those that this host has the very Java of, the newest first."""
-    majors = {Java().is_exact(name, each): name for name in RUNTIMES for each in Java().installed()}
-    assert majors, "no Java: apt-get install default-jdk-headless"
     named = {name for name in RUNTIMES for each in Java().installed() if Java().is_exact(name, each)}
-    return sorted(named - {"java8.al2"}, key=lambda name: -RUNTIMES[name])
+    return sorted((name for name in named if "." not in name), key=lambda name: -RUNTIMES[name])
 
 
 RUNTIME = exact_runtimes()[-1]
@@ -67,7 +65,7 @@ def test_plain_objects_and_a_library_in_one_jar(java: Any) -> None:
     orders = java("behaves.Orders::price")
     event = {"customer": "Ada Lovelace", "prices": ["0.10", "0.2", "3"], "unknown": {"a": 1}}
     assert answer(orders, event) == {"text": "Ada Lovelace", "total": 3.30}
-    wrong = failure(orders, {"customer": "Ada", "prices": 7})
+    wrong = failure(orders, {"customer": "Ada", "prices": {"a": 1}})
     assert wrong["errorType"] == "java.lang.RuntimeException"
     assert wrong["errorMessage"].startswith("An error occurred during JSON parsing")
 
@@ -179,7 +177,7 @@ def test_json_logs_are_records_and_levels_are_kept_out(java: Any) -> None:
     answer(behave, {"do": "print"})
     records = [json.loads(line) for line in behave.log(behave.results[0]) if line.startswith("{")]
     said = {record["message"]: record for record in records if "message" in record}
-    assert said.keys() == {"by the logger\n", "with a level"}
+    assert said.keys() == {"with a level"}
     assert said["with a level"]["level"] == "WARN"
     assert said["with a level"]["AWSRequestId"] == behave.results[0].request_id
 
@@ -296,8 +294,6 @@ def test_a_java_that_is_older_than_the_runtime_is_refused(
     newest = Java().installed()[0]
     monkeypatch.setattr(module, "RUNTIMES", {**RUNTIMES, RUNTIME: 99})
     major = newest.version.split(".")[0]
-    with pytest.raises(
-        RuntimeMissingError,
-        match=f"{RUNTIME} needs a JDK 99 or newer, this host's newest is {major}: apt-get install openjdk-99-jdk-headless",
-    ):
+    way_out = f"this host's newest is {major}: apt-get install openjdk-99-jdk-headless"
+    with pytest.raises(RuntimeMissingError, match=f"{RUNTIME} needs a JDK 99 or newer, {way_out}"):
         java("behaves.Hello")

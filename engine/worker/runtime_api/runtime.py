@@ -40,6 +40,7 @@ class RuntimeApi:
         self.stream: StreamSink | None = None
         self.assignment: bytes | None = None
         self._parked: Request | None = None
+        self._failed: tuple[Invocation, bytes, str] | None = None
 
     @property
     def waits(self) -> bool:
@@ -53,6 +54,18 @@ class RuntimeApi:
             raise RuntimeError("an invocation for a runtime that does not wait for one")
         self.current = invocation
         request.reply(200, invocation.event, invocation.head())
+
+    def tell_failure(self) -> None:
+        """End the invocation that the runtime said has failed.
+
+        Not when it said so: AWS's client for Java writes the stack trace to the log after that, before it asks for the
+        next. Lambda, too, takes an invocation for over only then.
+        """
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            invocation, body, error_type = failed
+            invocation.fail(body, error_type)
+            self._on_ended()
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -101,6 +114,7 @@ class RuntimeApi:
         request.reply(200, self.assignment)
 
     def _next(self, request: Request) -> None:
+        self.tell_failure()
         if self.current is not None and self.current.is_open:
             request.refuse(403, "InvalidStateTransition", "State transition is not allowed")
             return
@@ -126,12 +140,11 @@ class RuntimeApi:
         invocation = self._named(request, kind)
         if invocation is None:
             request.refuse(400, "InvalidRequestID", "Invalid request ID")
-        elif not invocation.is_open:
+        elif not invocation.is_open or self._failed is not None:
             request.refuse(403, "InvalidStateTransition", "State transition is not allowed")
         elif kind == b"error":
-            invocation.fail(request.body, _error_type(request))
+            self._failed = invocation, request.body, _error_type(request)
             request.accept()
-            self._on_ended()
         else:
             too_large = request.is_too_large
             invocation.answer(request.body)

@@ -200,6 +200,7 @@ class Shim:
 
     def _runtime_ended(self) -> None:
         _, status = os.waitpid(self._pid, 0)
+        self._api.tell_failure()
         self._relay.runtime_pid = 0
         if self._failure is not None:
             self._end_failed()

@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.lang.reflect.Constructor;
 import java.lang.reflect.Field;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystems;
 import java.util.Map;
 
 final class Surroundings {
@@ -32,7 +33,7 @@ final class Surroundings {
     }
 
     /** Makes it the working folder: of the process, and in the property by which AWS's client finds the code. */
-    static void enter(String folder) throws IOException {
+    static void enter(String folder) throws IOException, ReflectiveOperationException {
         load(); // a second time does nothing
         byte[] path = folder.getBytes(StandardCharsets.UTF_8);
         for (int at = 0; at < path.length; at++) {
@@ -43,6 +44,33 @@ final class Surroundings {
             throw new IOException("cannot enter " + folder + ": errno " + failure);
         }
         System.setProperty("user.dir", folder);
+        tellFiles(folder);
+        tellPaths(path);
+    }
+
+    // Both have asked for the working folder when Java started, and will not ask again.
+    private static void tellFiles(String folder) throws ReflectiveOperationException {
+        for (Field field : File.class.getDeclaredFields()) {
+            if (field.getType().getName().equals("java.io.FileSystem")) {
+                field.setAccessible(true);
+                Object system = field.get(null);
+                setIfThere(system.getClass(), "userDir", system, folder); // Java 8 has none, and does ask again
+            }
+        }
+    }
+
+    private static void tellPaths(byte[] folder) throws ReflectiveOperationException {
+        Object system = FileSystems.getDefault();
+        setIfThere(system.getClass().getSuperclass(), "defaultDirectory", system, folder);
+    }
+
+    private static void setIfThere(Class<?> type, String name, Object of, Object value) throws IllegalAccessException {
+        for (Field field : type.getDeclaredFields()) {
+            if (field.getName().equals(name)) {
+                field.setAccessible(true);
+                field.set(of, value);
+            }
+        }
     }
 
     private static native void put(int at, byte part);
