@@ -39,17 +39,19 @@ FOLDERS: Final = (
 )
 MAIN: Final = "com.amazonaws.services.lambda.runtime.api.client.AWSLambda"
 NATIVE_PROPERTY: Final = "com.amazonaws.services.lambda.runtime.api.client.runtimeapi.NativeClient.JNI"
+GO: Final = 'cd "$0" && exec "$@"'
+GO_IN_UTF_8: Final = 'cd "$0" && LC_ALL=C.UTF-8 && export LC_ALL && exec "$@"'  # until it has the function's variables
 WRAPPER: Final = "AWS_LAMBDA_EXEC_WRAPPER"
 OPTIONS: Final = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")  # which the JVM reads by itself
-READ_AT_START: Final = re.compile(
-    rf"{WRAPPER}|{'|'.join(OPTIONS)}|LD_.*|MALLOC_.*|GLIBC_TUNABLES|TZ|LANG|LANGUAGE|LC_.*"
-)
+_LOCALE: Final = re.compile(r"LANG|LANGUAGE|LC_.*")
+READ_AT_START: Final = re.compile(rf"{WRAPPER}|{'|'.join(OPTIONS)}|LD_.*|MALLOC_.*|GLIBC_TUNABLES|TZ|{_LOCALE.pattern}")
 _RELEASE: Final = re.compile(r'^JAVA_VERSION="([\d._]+)', re.MULTILINE)
 _SHOWN_ANYWAY: Final = ("/etc/ssl/", "/etc/pki/tls/")
 
 _HEAP: Final = re.compile(r"-Xmx|-XX:MaxHeapSize|-XX:MaxRAMPercentage")
 _COLLECTOR: Final = re.compile(r"-XX:[+-]Use\w+GC\b")
 _TIERS: Final = re.compile(r"-XX:TieredStopAtLevel|-XX:[+-]TieredCompilation|-Xint|-Xcomp")
+_LANGUAGE: Final = re.compile(r"-Dfile\.encoding|-Duser\.(language|country|region)")
 _SHARING: Final = re.compile(r"-Xshare|-XX:\S*SharedArchive|-XX:AOT")
 
 
@@ -116,7 +118,7 @@ class Java:
         is_alike = not any(READ_AT_START.fullmatch(name) for name in subject.environment)
         memory = _memory_options(interpreter, subject)
         stock = " ".join((interpreter.executable, *memory)) if is_alike else None
-        return Launch(_room_command(interpreter, memory), has_channel=True, stock=stock)
+        return Launch(_room_command(interpreter, subject, memory), has_channel=True, stock=stock)
 
     def _compiler(self, interpreter: Interpreter) -> tuple[str, int] | None:
         """Its own, else that of another JDK: what it makes runs on all."""
@@ -141,11 +143,18 @@ def _plain_command(interpreter: Interpreter, subject: Subject) -> tuple[str, ...
     return (interpreter.executable, *options, "-classpath", class_path, MAIN, subject.handler)
 
 
-def _room_command(interpreter: Interpreter, memory: Sequence[str]) -> tuple[str, ...]:
+def _room_command(interpreter: Interpreter, subject: Subject, memory: Sequence[str]) -> tuple[str, ...]:
     """By way of a shell, which goes to the waiting room's folder: see `java_room` for why paths are relative."""
+    script = GO if _has_locale(subject) else GO_IN_UTF_8
     folder = f"{{cache}}/{java_client.FOLDER}/{java_room.folder_name()}"
     command = (interpreter.executable, *memory, *_common(_major(interpreter.version)), "-jar", java_room.JAR)
-    return ("/bin/sh", "-c", 'cd "$0" && exec "$@"', folder, *command)
+    return ("/bin/sh", "-c", script, folder, *command)
+
+
+def _has_locale(subject: Subject) -> bool:
+    """Whether the function chose one. Lambda's, en_US.UTF-8, is not on every host, and Java takes file names as ASCII
+    where its locale is not there."""
+    return any(_LOCALE.fullmatch(name) for name in subject.environment)
 
 
 def _memory_options(interpreter: Interpreter, subject: Subject, archive: str | None = "") -> list[str]:
@@ -157,6 +166,8 @@ def _memory_options(interpreter: Interpreter, subject: Subject, archive: str | N
         options.append("-XX:+UseSerialGC")
     if RUNTIMES[subject.runtime] >= TIER_1_SINCE and not _TIERS.search(own):
         options += ["-XX:+TieredCompilation", "-XX:TieredStopAtLevel=1"]
+    if not _LANGUAGE.search(own) and not _has_locale(subject):
+        options += ["-Dfile.encoding=UTF-8", "-Duser.language=en", "-Duser.country=US"]
     if not _SHARING.search(own):
         options += _sharing(interpreter) if archive is not None else ["-Xshare:auto"]
     return options

@@ -139,7 +139,7 @@ def test_context_environment_and_heap(java: Any) -> None:
     assert environment["_HANDLER"] == BEHAVE
     assert environment["AWS_EXECUTION_ENV"] == f"AWS_Lambda_{RUNTIME}"
     assert environment["LAMBDA_TASK_ROOT"] == "/var/task"
-    assert "HOME" not in environment
+    assert not environment.keys() & {"HOME", "LC_ALL", "OLDPWD"}
     assert set(told["child_environment"].split("\n")) >= {"COLOUR=blue ä", f"_HANDLER={BEHAVE}"}
 
 
@@ -147,12 +147,16 @@ def test_the_working_folder_is_the_codes(java: Any, built: Path, tmp_path: Path)
     code = tmp_path / "code"
     shutil.copytree(built / "classes", code)
     (code / "settings.txt").write_text("dark\n")
+    (code / "grün").touch()
     told = answer(java(code=code), {"do": "files"})
     assert told == {
         "folder": "/var/task",
         "by a relative path": "dark\n",
         "by a stream": "dark",
         "absolute": "/var/task/settings.txt",
+        "names": [True, True],
+        "charset": "UTF-8",
+        "locale": "en_US",
         "resource": "/var/task/settings.txt",
         "tmp": [],
         "child": "/var/task",

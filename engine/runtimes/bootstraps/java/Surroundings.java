@@ -14,7 +14,7 @@ final class Surroundings {
 
     private Surroundings() {}
 
-    /** Makes these, and no others, what System.getenv() tells and what child processes inherit. */
+    /** Makes these, and no others, what System.getenv() tells, and what libraries see and child processes inherit. */
     static void setVariables(Map<String, String> variables) throws ReflectiveOperationException {
         Class<?> environment = Class.forName("java.lang.ProcessEnvironment");
         Field kept = environment.getDeclaredField("theEnvironment");
@@ -26,26 +26,30 @@ final class Surroundings {
         Map<String, String> strings = (Map<String, String>) view.newInstance(raw);
         strings.keySet().retainAll(variables.keySet());
         strings.putAll(variables);
+        load();
+        clear();
+        for (Map.Entry<String, String> variable : variables.entrySet()) {
+            give(variable.getKey() + "=" + variable.getValue());
+            set();
+        }
     }
 
+    /** A second time does nothing. */
     static void load() {
         System.load(System.getProperty(LIBRARY));
     }
 
     /** Makes it the working folder: of the process, and in the property by which AWS's client finds the code. */
     static void enter(String folder) throws IOException, ReflectiveOperationException {
-        load(); // a second time does nothing
-        byte[] path = folder.getBytes(StandardCharsets.UTF_8);
-        for (int at = 0; at < path.length; at++) {
-            put(at, path[at]);
-        }
-        int failure = change(path.length);
+        load();
+        give(folder);
+        int failure = change();
         if (failure != 0) {
             throw new IOException("cannot enter " + folder + ": errno " + failure);
         }
         System.setProperty("user.dir", folder);
         tellFiles(folder);
-        tellPaths(path);
+        tellPaths(folder.getBytes(StandardCharsets.UTF_8));
     }
 
     // Both have asked for the working folder when Java started, and will not ask again.
@@ -73,7 +77,20 @@ final class Surroundings {
         }
     }
 
+    private static void give(String text) {
+        byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+        for (int at = 0; at < bytes.length; at++) {
+            put(at, bytes[at]);
+        }
+        put(bytes.length, (byte) 0);
+    }
+
+    // See surroundings.c. What was put last, up to a zero, is what the others take.
     private static native void put(int at, byte part);
 
-    private static native int change(int length);
+    private static native int change();
+
+    private static native void clear();
+
+    private static native void set();
 }

@@ -95,6 +95,9 @@ public class Behave {
             told.put("by a stream", scanner.nextLine());
         }
         told.put("absolute", Paths.get("settings.txt").toAbsolutePath().toString());
+        told.put("names", Arrays.asList(Files.exists(Paths.get("gr\u00fcn")), new java.io.File("gr\u00fcn").isFile()));
+        told.put("charset", java.nio.charset.Charset.defaultCharset().name());
+        told.put("locale", java.util.Locale.getDefault().toString());
         told.put("resource", Behave.class.getResource("/settings.txt").getPath());
         told.put("tmp", Arrays.asList(new java.io.File("/tmp").list()));
         told.put("child", output(new ProcessBuilder("/bin/pwd").start()).trim());
