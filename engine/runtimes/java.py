@@ -18,8 +18,15 @@ from .cache import cache_folder
 from .contract import Interpreter, Launch, RuntimeMissingError, Subject
 
 RUNTIMES: Final = {
-    **{"java8": 8, "java8.al2": 8, "java8.al2023": 8, "java11": 11, "java11.al2023": 11},
-    **{"java17": 17, "java17.al2023": 17, "java21": 21, "java25": 25},
+    "java8": 8,
+    "java8.al2": 8,
+    "java8.al2023": 8,
+    "java11": 11,
+    "java11.al2023": 11,
+    "java17": 17,
+    "java17.al2023": 17,
+    "java21": 21,
+    "java25": 25,
 }
 HEAP_SHARE: Final = 0.85  # of the function's memory
 TIER_1_SINCE: Final = 17  # runtimes from which Lambda compiles with the first tier only
