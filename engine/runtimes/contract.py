@@ -19,6 +19,11 @@ CHANNEL_FD: Final = 3
 class RuntimeMissingError(InvalidParameterValueException):
     """This host lacks what a runtime needs. The message names it, and the command that installs it."""
 
+    @property
+    def type(self) -> str:
+        """To a client it is what Lambda says of a runtime that it does not have."""
+        return InvalidParameterValueException.__name__
+
 
 class Interpreter(NamedTuple):
     """A program of the host's that runs functions. `home`: a folder outside /usr that it needs, "" for none."""
