@@ -89,7 +89,7 @@ class Engine(ControlPlane, SchedulePlane, ResourcePlane, LayerPlane, AccountPlan
     keep_alive_policy "histogram" that holds until a function's own idle times tell how long it pays, and when to start
     one ahead of need. memory_budget_mb: what all environments together may hold, by their functions' memory_mb; there,
     and where the host's memory is short, idle environments make room, in the order that eviction names.
-    strict_runtimes: refuse a python3.N other than the engine's own instead of running it with a warning. credentials:
+    strict_runtimes: refuse a runtime of which the host has only another version, else warn. credentials:
     AWS_ACCESS_KEY_ID and its like, for functions to see; nothing of the host's own environment ever is. ledger_bytes:
     how much of the ledger's records is kept in data_dir, after which the oldest go; sums and bill stay for ever.
     aws_endpoint_url: where results of events are sent, for all services; None is AWS, or what AWS_ENDPOINT_URL says.
