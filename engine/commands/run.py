@@ -44,8 +44,8 @@ def run(
     """Deploy a folder, .zip or source file into an engine of its own and invoke it.
 
     A folder's requirements.txt is installed first. Without HANDLER it is app.handler, else
-    lambda_function.lambda_handler, else index.handler of an index.js, index.mjs or index.cjs, else the handler of the
-    only Python module. Exit status 1 when the function fails.
+    lambda_function.lambda_handler, else index.handler of an index.js, index.mjs or index.cjs, else lambda_handler of a
+    lambda_function.rb, else the handler of the only Python module. Exit status 1 when the function fails.
     """
     warnings.showwarning = show_warning
     payload, environment = read_event(event, "--event"), parse_variables(variables)

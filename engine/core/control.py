@@ -38,7 +38,7 @@ from ..records.ledger import InvocationLedger
 from ..records.prices import PriceList
 from ..records.rollups import By, Configured
 from ..records.statistics import BillTable, version_statistics
-from ..settings import EngineSettings, check_architecture, usable_cpus
+from ..settings import OWN_RUNTIME, EngineSettings, check_architecture, usable_cpus
 from ..store.blobs import ARCHIVE_MAX_BYTES
 from ..store.build import Builder, Progress
 from ..store.catalog import Change, Settings
@@ -50,7 +50,7 @@ from ..store.storage import Storage
 from ..validation import number_problem, refuse, text_problem, validate_configuration
 from .dispatch import Dispatch, LaneSettings
 from .folders import engine_folder, remove_of_dead_processes
-from .languages import check_runtime
+from .languages import check_runtime, python_of
 from .pools import Pool
 from .provisioned import ProvisionedConcurrency
 from .quarters import jail_plan
@@ -75,7 +75,7 @@ class Control:
         self._pid = os.getpid()
         remove_of_dead_processes()
         self._temporary = None if settings.data_dir else engine_folder()
-        self._builder = Builder()
+        self._builders: dict[str, Builder] = {}
         with ExitStack() as opening:
             if self._temporary is not None:
                 opening.callback(self._remove_temporary, self._temporary)
@@ -152,8 +152,8 @@ class Control:
         check_architecture(given["architecture"])
         self._check(name, given, len(layers))
         with ExitStack() as held:
-            used = self._put_layers(layers, progress, held)
-            stored = self._put(code, progress, held)
+            used = self._put_layers(layers, given["runtime"], progress, held)
+            stored = self._put(code, given["runtime"], progress, held)
             change = self.catalog.create_function(name, stored, **used, **_settings(given))
         return lambda: self._deployed(change)
 
@@ -169,9 +169,9 @@ class Control:
         """New code; see `Engine.update_function_code`."""
         if architecture is not None:
             check_architecture(architecture)
-        self.catalog.get(name)
+        runtime = self.catalog.get(name).latest.runtime
         with ExitStack() as held:
-            stored = self._put(code, progress, held)
+            stored = self._put(code, runtime, progress, held)
             if dry_run:
                 would_be = self.catalog.with_code(name, stored, architecture=architecture, revision_id=revision_id)
                 return lambda: would_be
@@ -203,7 +203,7 @@ class Control:
         self._check(name, merged, len(latest.layers if layers is None else layers))
         with ExitStack() as held:
             if layers is not None:
-                changes = {**changes, **self._put_layers(layers, progress, held)}
+                changes = {**changes, **self._put_layers(layers, merged["runtime"], progress, held)}
             change = self.catalog.update_configuration(name, revision_id=revision_id, **_settings(changes))
         return lambda: self._deployed(change)
 
@@ -335,7 +335,7 @@ class Control:
         """The next version of a layer; see `Engine.publish_layer_version`."""
         validate_layer(name, **said)
         with ExitStack() as held:
-            made = self.catalog.publish_layer_version(name, self._put(code, progress, held), **said)
+            made = self.catalog.publish_layer_version(name, self._put(code, OWN_RUNTIME, progress, held), **said)
         return lambda: made
 
     def delete_layer_version(self, name: str, version: int) -> Done:
@@ -466,7 +466,7 @@ class Control:
         validate_configuration(function_name=name, layers_count=layers, **checked)
         check_runtime(name, given["runtime"], snap_start=given["snap_start"], strict=self._settings.strict_runtimes)
 
-    def _put_layers(self, layers: Sequence[Code], progress: Progress | None, held: ExitStack) -> Settings:
+    def _put_layers(self, layers: Sequence[Code], runtime: str, progress: Progress | None, held: ExitStack) -> Settings:
         """Content and ARNs of a function's layers, of which some are published and some are given as code."""
         arns = tuple(str(layer) if is_layer_arn(layer) else "" for layer in layers)
         check_layer_arns(self.catalog.snapshot, filter(None, arns))
@@ -476,11 +476,12 @@ class Control:
                 stored.append(self.catalog.hold_layer(arn))
                 held.callback(self._store.release, stored[-1])
             else:
-                stored.append(self._put(layer, progress, held))
+                stored.append(self._put(layer, runtime, progress, held))
         return {"layers": tuple(stored), "layer_arns": arns}
 
-    def _put(self, code: Code, progress: Progress | None, held: ExitStack) -> StoredCode:
-        with bundle(code, build=self._builder, progress=progress) as zipped:
+    def _put(self, code: Code, runtime: str, progress: Progress | None, held: ExitStack) -> StoredCode:
+        python = python_of(runtime)
+        with bundle(code, build=self._builders.setdefault(python, Builder(python=python)), progress=progress) as zipped:
             stored = self._store.put_zip(zipped)
         held.callback(self._store.release, stored)
         return stored

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import threading
 import time
 from collections import Counter
@@ -23,7 +24,7 @@ from ..records.ledger import InvocationLedger
 from ..records.segments import Source
 from ..store.catalog import Catalog
 from ..validation import validate_tenant_id
-from .languages import started_by
+from .languages import Started, started_by
 from .pools import Pool, cpu_share
 from .routes import Split, Tenanted
 from .supervisor import Supervisor
@@ -212,7 +213,7 @@ class Dispatch:
         started = started_by(configuration)
         share = cpu_share(configuration.memory_mb) if settings.limited_cpu else None
         spins = settings.cpus > 1 and (share is None or share >= 1)
-        meter, book = self._records(configuration)
+        meter, book = self._records(configuration, started)
         lane = Lane(
             configuration,
             self._quota(configuration.function_name, configuration.version),
@@ -228,14 +229,14 @@ class Dispatch:
         packages = str(settings.runtime_packages)
         return Pool(configuration, lane, book, packages, share, settings.credentials, network, started)
 
-    def _records(self, configuration: FunctionConfiguration) -> tuple[Meter, LogBook]:
+    def _records(self, configuration: FunctionConfiguration, started: Started | None) -> tuple[Meter, LogBook]:
         key = configuration.function_name, configuration.version
         if key not in self.books:
             meter = Meter(LEDGER_RECORDS)
             book = LogBook(
                 *key,
                 meter.ledger,
-                runtime_version=_runtime_version(configuration.runtime),
+                runtime_version=_runtime_version(configuration.runtime, started),
                 wall_offset_ns=time.time_ns() - time.monotonic_ns(),
                 text_bytes_max=LOG_PER_FUNCTION_BYTES,
             )
@@ -360,6 +361,9 @@ def _source(configuration: FunctionConfiguration) -> Source:
     )
 
 
-def _runtime_version(runtime: str) -> str:
-    """What INIT_START calls the runtime: `python:3.11.v7` for python3.11 on CPython 3.11.7."""
-    return f"{runtime.replace('python', 'python:')}.v{platform.python_version_tuple()[2]}"
+def _runtime_version(runtime: str, started: Started | None) -> str:
+    """What INIT_START calls the runtime: `python:3.11.v7` for python3.11 on CPython 3.11.7, `provided:al2023`."""
+    version = platform.python_version() if started is None else started.interpreter.version
+    patch = version.rpartition(".")[2]
+    name = re.sub(r"^([a-z]+)(?:\.|(?=\d))", r"\1:", runtime.removesuffix(".x"))
+    return f"{name}.v{patch}" if patch.isdigit() else name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from typing import Any
 
@@ -64,6 +65,14 @@ def _found(runtime: str, *, snap_start: bool) -> tuple[Language | None, Interpre
         return language, language.choose(runtime)
     except RuntimeMissingError:
         return language, None
+
+
+def python_of(runtime: str) -> str:
+    """The Python whose packages a function of this runtime needs: the host's own of that version, else the engine's."""
+    if runtime == OWN_RUNTIME or not runtime.startswith("python"):
+        return sys.executable
+    _, interpreter = _found(runtime, snap_start=False)
+    return sys.executable if interpreter is None else interpreter.executable
 
 
 def started_by(configuration: FunctionConfiguration) -> Started | None:

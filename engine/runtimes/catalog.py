@@ -12,10 +12,13 @@ from .java import Java
 from .nodejs import NodeJs
 from .nodejs import newest_runtime as newest_nodejs
 from .provided import Provided
+from .python import Python
+from .ruby import Ruby
+from .ruby import newest_runtime as newest_ruby
 
 BOOTSTRAPS: Final = Path(__file__).parent / "bootstraps"
-LANGUAGES: Final[tuple[Language, ...]] = (Provided(), NodeJs(), Java(), Dotnet())
-NEWEST: Final[dict[str, Callable[[], str]]] = {"nodejs": newest_nodejs}
+LANGUAGES: Final[tuple[Language, ...]] = (Provided(), NodeJs(), Python(), Java(), Ruby(), Dotnet())
+NEWEST: Final[dict[str, Callable[[], str]]] = {"nodejs": newest_nodejs, "ruby": newest_ruby}
 
 
 def language_of(runtime: str) -> Language | None:

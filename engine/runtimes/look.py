@@ -15,6 +15,7 @@ from .contract import Interpreter
 ASK_S: Final = 20.0  # a version is told in milliseconds, on a loaded host with a cold disk in seconds
 SHOWN_ALWAYS: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib64")
 _PLAIN: Final = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+_ELF: Final = b"\x7fELF"
 _NUMBER: Final = re.compile(r"\d+(?:\.\d+)*")
 
 
@@ -29,6 +30,17 @@ def programs(names: Sequence[str], folders: Iterable[str]) -> list[str]:
                 if os.path.isfile(path) and os.access(path, os.X_OK):
                     found[os.path.realpath(path)] = None
     return list(found)
+
+
+def is_program(path: str, beginning: str) -> bool:
+    """A compiled program whose name begins so: version managers put scripts and launchers of their own on the path."""
+    if not os.path.basename(path).startswith(beginning):
+        return False
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_ELF)) == _ELF
+    except OSError:
+        return False
 
 
 def home_of(executable: str, levels: int = 2) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 
 from ..validation import RUNTIMES_KNOWN
 from .contract import Interpreter, Launch, RuntimeMissingError, Subject
-from .look import ask, home_of, newest_first, numbers, programs
+from .look import ask, home_of, is_program, newest_first, numbers, programs
 
 OLDEST_MAJOR: Final = 14  # that the bootstrap runs on
 MEMORY_LEAST_MB: Final = 1
@@ -38,7 +38,6 @@ _FOLDERS: Final = (
     "~/.nodenv/versions/*/bin",
     "~/n/n/versions/node/*/bin",
 )
-_ELF: Final = b"\x7fELF"
 _HEAP_OPTIONS: Final = ("max-old-space-size", "max-semi-space-size")
 # Read when node starts, or when it first needs them: too early for a process whose function is not known yet.
 _READ_AT_START: Final = ("NODE_", "LD_", "UV_", "LC_", "MALLOC_", "GLIBC_", "OPENSSL_", "SSL_CERT_", "ICU_")
@@ -102,17 +101,7 @@ def newest_runtime() -> str:
 def _executables() -> list[str]:
     """Real ones: version managers put scripts and launchers of their own on the path, which need their owner's home."""
     folders = filter(os.path.isabs, (os.path.expanduser(os.path.expandvars(folder)) for folder in _FOLDERS))
-    return [path for path in programs(_NAMES, folders) if _is_node(path)]
-
-
-def _is_node(path: str) -> bool:
-    if not path.rpartition("/")[2].startswith("node"):
-        return False
-    try:
-        with open(path, "rb") as file:
-            return file.read(len(_ELF)) == _ELF
-    except OSError:
-        return False
+    return [path for path in programs(_NAMES, folders) if is_program(path, "node")]
 
 
 def _major(interpreter: Interpreter) -> int:

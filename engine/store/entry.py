@@ -15,9 +15,9 @@ from ..errors import InvalidParameterValueException
 
 PYTHON: Final = "python"
 # Of source files, and the language that they are in. One alone is a function.
-SUFFIXES: Final = {".py": PYTHON, ".js": "nodejs", ".mjs": "nodejs", ".cjs": "nodejs"}
+SUFFIXES: Final = {".py": PYTHON, ".js": "nodejs", ".mjs": "nodejs", ".cjs": "nodejs", ".rb": "ruby"}
 # Beside Python's: the module that Lambda's console gives a new function, by language.
-STARTERS: Final = {"nodejs": ("index", "handler")}
+STARTERS: Final = {"nodejs": ("index", "handler"), "ruby": ("lambda_function", "lambda_handler")}
 CONVENTIONS: Final = (("app", "handler"), ("lambda_function", "lambda_handler"))
 NAMES: Final = ("handler", "lambda_handler")
 MODULES_SHOWN: Final = 8  # in an error's message
@@ -40,8 +40,9 @@ def find_entry(path: Path) -> Entry:
     """The entry of a folder, a `.zip` or a single source file.
 
     The rule: `app.handler`, else `lambda_function.lambda_handler` in Python; else `index.handler` of an index.js,
-    index.mjs or index.cjs; else `handler` or `lambda_handler` of the only Python module. A file of another language
-    has a `handler`. A module that does not parse counts as having the name, so that its invocation ends with Lambda's
+    index.mjs or index.cjs, else `lambda_function.lambda_handler` of a lambda_function.rb; else `handler` or
+    `lambda_handler` of the only Python module. A single file of JavaScript has a `handler`, of Ruby a
+    `lambda_handler`. A module that does not parse counts as having the name, so that its invocation ends with Lambda's
     own `Runtime.UserCodeSyntaxError`. Raises InvalidParameterValueException, naming what was looked for.
     """
     if path.is_file() and SUFFIXES.get(path.suffix, PYTHON) != PYTHON:

@@ -140,7 +140,7 @@ def test_zips_and_bytes_are_taken_as_they_are(tmp_path: Path) -> None:
 def test_code_that_is_nothing_known_is_refused_with_what_is_accepted(tmp_path: Path, code: object) -> None:
     tree(tmp_path, {"notes.txt": ""})
     given = tmp_path / code if isinstance(code, str) and code and "\0" not in code else code
-    accepted = r"a \.zip or \.jar path, a single \.py, \.js, \.mjs, \.cjs file"
+    accepted = r"a \.zip or \.jar path, a single \.py, \.js, \.mjs, \.cjs, \.rb file"
     with pytest.raises(InvalidParameterValueException, match=accepted):
         with bundle(given, build=builder(tmp_path)):  # type: ignore[arg-type]
             pass

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from engine.runtimes.bootstraps.python import marshal as codec_module
 from engine.runtimes.bootstraps.python.faults import Fault
-from engine.runtimes.bootstraps.python.marshal import ASCII_ONLY_RUNTIMES, codec
+from engine.runtimes.bootstraps.python.marshal import ASCII_ONLY_RUNTIMES, codec, plain_codec
 
 RUNTIMES = ["python3.9", "python3.10", "python3.11", "python3.12", "python3.13", "python3.14"]
 
@@ -35,6 +35,7 @@ def marshaller_of(runtime: str) -> LambdaMarshaller:
 
 ORACLES = {True: marshaller_of("python3.11"), False: marshaller_of("python3.13")}
 CODECS = {True: codec(True), False: codec(False)}
+PLAIN_CODECS = {True: plain_codec(True), False: plain_codec(False)}  # where simplejson has no compiled parts
 
 
 def oracle_marshal(value: object, ensure_ascii: bool) -> object:
@@ -45,9 +46,16 @@ def oracle_marshal(value: object, ensure_ascii: bool) -> object:
     return text if isinstance(text, bytes) else text.encode()
 
 
-def own_marshal(value: object, ensure_ascii: bool, marshal: Callable[[Any], bytes] | None = None) -> object:
+def own_marshal(value: object, ensure_ascii: bool) -> object:
+    """What both codecs make of it."""
+    told = told_by(CODECS[ensure_ascii][1], value)
+    assert told_by(PLAIN_CODECS[ensure_ascii][1], value) == told
+    return told
+
+
+def told_by(marshal: Callable[[Any], bytes], value: object) -> object:
     try:
-        return (marshal or CODECS[ensure_ascii][1])(value)
+        return marshal(value)
     except Fault as fault:
         return fault.error_type, fault.message
 
@@ -60,8 +68,15 @@ def oracle_unmarshal(body: bytes) -> object:
 
 
 def own_unmarshal(body: bytes) -> object:
+    """What both codecs make of it."""
+    told = read_by(CODECS[True][0], body)
+    assert read_by(PLAIN_CODECS[True][0], body) == told
+    return told
+
+
+def read_by(unmarshal: Callable[[bytes], object], body: bytes) -> object:
     try:
-        return repr(CODECS[True][0](body))
+        return repr(unmarshal(body))
     except Fault as fault:
         return fault.error_type, fault.message
 
@@ -248,16 +263,17 @@ def test_an_odd_input_is_read_or_refused_as_by_awss_client(body: bytes) -> None:
     assert own_unmarshal(body) == oracle_unmarshal(body)
 
 
+@pytest.mark.parametrize("codecs", [CODECS, PLAIN_CODECS])
 @pytest.mark.parametrize("kind", ["list", "dict"])
-def test_depth_beyond_the_stack_is_refused_both_ways(kind: str) -> None:
+def test_depth_beyond_the_stack_is_refused_both_ways(kind: str, codecs: dict[bool, Any]) -> None:
     opening, closing = (b"[", b"]") if kind == "list" else (b'{"a":', b"}")
     with pytest.raises(Fault, match="Unable to unmarshal input: maximum recursion depth exceeded"):
-        CODECS[True][0](opening * 100_000 + b"1" + closing * 100_000)
+        codecs[True][0](opening * 100_000 + b"1" + closing * 100_000)
     nested: Any = 1
     for _ in range(50_000):
         nested = [nested] if kind == "list" else {"a": nested}
     with pytest.raises(Fault, match="Unable to marshal response: maximum recursion depth exceeded"):
-        CODECS[True][1](nested)
+        codecs[True][1](nested)
 
 
 def test_a_set_is_refused_in_lambdas_words() -> None:
@@ -314,7 +330,7 @@ def test_without_simplejsons_compiled_parts_the_answers_are_the_same() -> None:
         unmarshal(b"[NaN]")
     for value in ODD_VALUES:
         if not isinstance(value, Iterator):
-            assert own_marshal(value, True, marshal) == oracle_marshal(value, True), repr(value)[:200]
+            assert told_by(marshal, value) == oracle_marshal(value, True), repr(value)[:200]
 
 
 def test_the_compiled_encoder_is_used_where_there_is_one() -> None:

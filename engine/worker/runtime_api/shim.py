@@ -99,7 +99,12 @@ class Shim:
         variables = self._variables(address)
         os.chdir(given["task_root"])
         self._api.assignment = json.dumps(
-            {"variables": variables, "handler": given["handler"], "task_root": given["task_root"]}
+            {
+                "variables": variables,
+                "handler": given["handler"],
+                "task_root": given["task_root"],
+                "layers": self._order["layers"],
+            }
         ).encode()
         if self._channel_fd >= 0 and not process.has_ended(self._order["primed"]):
             self._listener.adopt_channel(self._channel_fd)

@@ -3,6 +3,9 @@
 The hot path calls simplejson's compiled scanner and encoder directly and keeps them between invocations; building an
 encoder per answer, as `simplejson.JSONEncoder.encode` does, costs as much as using it. A codec is for one thread and
 is not re-entrant: its encoder keeps the set of open containers, which finds circular references.
+
+Another Python than the engine's has simplejson without its compiled parts. There the standard library's take what both
+treat alike, which is nearly everything, and simplejson's plain code the rest.
 """
 
 from __future__ import annotations
@@ -37,7 +40,20 @@ def codec(ensure_ascii: bool) -> tuple[Unmarshal, Marshal]:
     marshal: a value to UTF-8 JSON, `bytes` unchanged; raises Fault `Runtime.MarshalError`. NaN and Infinity are
     written as such, a Decimal as its own digits, a named tuple as an object, bytes within a value as UTF-8 text.
     """
-    return _unmarshaller(), _marshaller(ensure_ascii)
+    return _unmarshaller(simplejson.JSONDecoder().scan_once), _marshaller(ensure_ascii)
+
+
+def plain_codec(ensure_ascii: bool) -> tuple[Unmarshal, Marshal]:
+    """The same without simplejson's compiled parts."""
+    import json  # a function on the engine's own Python shall not find it loaded
+
+    decoder: Any = json.JSONDecoder(parse_constant=_refuse)
+    return _unmarshaller(decoder.scan_once), _marshaller(ensure_ascii, plain=True)
+
+
+def has_compiled_parts() -> bool:
+    """Whether `codec` is the fast one on this Python."""
+    return getattr(_encoder, "c_make_encoder", None) is not None
 
 
 def chunk(value: object) -> bytes:
@@ -55,9 +71,12 @@ def chunk(value: object) -> bytes:
     raise Fault("Runtime.MarshalError", f"Unable to marshal response: a chunk is bytes or str, not {kind}")
 
 
-def _unmarshaller() -> Unmarshal:
-    decoder = simplejson.JSONDecoder()
-    scan, decode = decoder.scan_once, decoder.decode
+def _refuse(constant: str) -> object:
+    raise ValueError(constant)
+
+
+def _unmarshaller(scan: Callable[[str, int], tuple[object, int]]) -> Unmarshal:
+    decode = simplejson.JSONDecoder().decode
 
     def unmarshal(body: bytes) -> object:
         try:
@@ -75,11 +94,12 @@ def _unmarshaller() -> Unmarshal:
     return unmarshal
 
 
-def _marshaller(ensure_ascii: bool) -> Marshal:
-    encode_string: Callable[[str], str] = _string_encoder(ensure_ascii)
+def _marshaller(ensure_ascii: bool, plain: bool = False) -> Marshal:
+    encode_string: Callable[[str], str] = (_plain_string_encoder if plain else _string_encoder)(ensure_ascii)
     open_containers: dict[int, object] = {}
     key_memo: dict[object, object] = {}
-    encode = _compiled_encode(ensure_ascii, open_containers, key_memo) or _plain_encode(ensure_ascii)
+    compiled = None if plain else _compiled_encode(ensure_ascii, open_containers, key_memo)
+    encode = compiled or _plain_encode(ensure_ascii)
 
     def marshal(value: object) -> bytes:
         if isinstance(value, bytes):
@@ -103,6 +123,14 @@ def _string_encoder(ensure_ascii: bool) -> Callable[[str], str]:
     return chosen
 
 
+def _plain_string_encoder(ensure_ascii: bool) -> Callable[[str], str]:
+    from json import encoder
+
+    chosen: Callable[[str], str]
+    chosen = encoder.encode_basestring_ascii if ensure_ascii else encoder.encode_basestring
+    return chosen
+
+
 def _default(value: object) -> object:
     """What simplejson asks for every value that it does not know."""
     if isinstance(value, decimal.Decimal):
@@ -115,8 +143,23 @@ def _json_encoder(ensure_ascii: bool) -> simplejson.JSONEncoder:
 
 
 def _plain_encode(ensure_ascii: bool) -> Encode:
-    json_encoder = _json_encoder(ensure_ascii)
-    return lambda value, _level: json_encoder.iterencode(value)
+    """Values of built-in types alone are the same to both; named tuples, Decimals, bytes and the like are simplejson's.
+
+    `marshal.dumps` takes nothing but exact built-in types, and tells so at a compiled speed.
+    """
+    import json
+    from marshal import dumps
+
+    of_built_ins, of_any = json.JSONEncoder(ensure_ascii=ensure_ascii).encode, _json_encoder(ensure_ascii)
+
+    def encode(value: Any, _level: int) -> Iterable[str]:
+        try:
+            dumps(value)
+            return (of_built_ins(value),)
+        except (ValueError, TypeError, RecursionError):
+            return of_any.iterencode(value)
+
+    return encode
 
 
 def _compiled_encode(ensure_ascii: bool, markers: dict[int, object], key_memo: dict[object, object]) -> Encode | None:
