@@ -10,10 +10,11 @@ import click
 
 from .. import config, errors
 from ..client.blocking import Client
+from ..client.entries import choose_entry
 from ..model import EventInvokeConfig, FunctionConfiguration, ProvisionedConcurrencyConfig
 from ..store.event_invoke import EventInvokeSettings, event_settings
 from ..wire.values import as_map
-from .given import choose_entry, parse_variables, read_event, split_target
+from .given import parse_variables, read_event, split_target
 from .service import Service, as_json_option, on_service, told_errors
 from .show import print_json, print_table, result_as_json
 

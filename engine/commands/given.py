@@ -8,9 +8,6 @@ from pathlib import Path
 
 import click
 
-from ..runtimes.catalog import newest_runtime
-from ..store.entry import find_entry, language_of
-
 
 def split_target(target: str) -> tuple[Path, str | None]:
     """PATH, or PATH:HANDLER; a path that has a colon in its name is taken as it is."""
@@ -22,19 +19,6 @@ def split_target(target: str) -> tuple[Path, str | None]:
             f"{path} does not exist: give a folder, a .zip, a .jar or a source file", param_hint="PATH"
         )
     return Path(path), handler or None
-
-
-def choose_entry(path: Path, handler: str | None, runtime: str | None) -> tuple[str, str | None]:
-    """Handler and runtime of the code at `path`, whichever of them its user left out; no runtime is the engine's own.
-
-    Raises InvalidParameterValueException where no handler can be found, or this host has nothing that runs the code.
-    """
-    if handler is None:
-        entry = find_entry(path)
-        language, handler = entry.language, entry.handler
-    else:
-        language = language_of(path, handler)
-    return handler, newest_runtime(language) if runtime is None else runtime
 
 
 def read_event(event: str | None, hint: str) -> bytes:

@@ -9,9 +9,10 @@ import click
 
 from .. import config
 from .._ext.result import InvokeResult
+from ..client.entries import choose_entry
 from ..model import LogEvent, Network
 from ..sync import Engine
-from .given import choose_entry, parse_variables, read_event, split_target
+from .given import parse_variables, read_event, split_target
 from .service import told_errors
 from .show import print_json, result_as_json, show_progress, show_warning
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from .. import config, errors
-from ..settings import OWN_RUNTIME
 from .bounds import COUNT_MAX, DURATION_MAX_S, OUTSTANDING_MAX
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ MISSING: Final = "this needs {name!r}, which is not installed: pip install {name
 @click.option("--allow-remote", is_flag=True, help="Send load to another host than this one.")
 @click.option("--region", default=config.REGION_DEFAULT, show_default=True, help="For signing, with --endpoint.")
 @click.option("--log-tail", is_flag=True, help="With --endpoint: read bill and cold starts from each log's end.")
-@click.option("--runtime", default=OWN_RUNTIME, show_default=True, help="Embedded: the functions' runtime.")
+@click.option("--runtime", help="Embedded: the functions' runtime.  [default: what each one's language is here]")
 @click.option("--memory", default=config.MEMORY_DEFAULT_MB, show_default=True, help="Embedded: memory in MB.")
 @click.option("--timeout", default=config.TIMEOUT_DEFAULT_S, show_default=True, help="Embedded: time limit in seconds.")
 @click.option("--env", "variables", multiple=True, metavar="K=V", help="Embedded: an environment variable; repeatable.")

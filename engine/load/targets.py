@@ -16,7 +16,7 @@ from typing import Final, Protocol, TypeAlias
 import psutil
 
 from .. import Engine, connect, errors
-from ..store.entry import find_handler
+from ..client.entries import choose_entry
 from ..wire.address import Address
 from . import cpu
 
@@ -69,9 +69,9 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """How the embedded engine deploys what it is given."""
+    """How the embedded engine deploys what it is given. No runtime: what the code's language is on this host."""
 
-    runtime: str
+    runtime: str | None
     memory_mb: int
     timeout_s: int
     environment: Mapping[str, str]
@@ -94,11 +94,12 @@ class Embedded:
         async with AsyncExitStack() as opened:
             engine = await opened.enter_async_context(Engine(progress=self._deployment.progress))
             for name, (path, handler) in zip(self.names, self._code, strict=True):
+                handler, runtime = choose_entry(path, handler, self._deployment.runtime)
                 await engine.create_function(
                     name,
                     code=path,
-                    handler=handler or find_handler(path),
-                    runtime=self._deployment.runtime,
+                    handler=handler,
+                    runtime=runtime,
                     memory_mb=self._deployment.memory_mb,
                     timeout_s=self._deployment.timeout_s,
                     environment=self._deployment.environment,
@@ -158,7 +159,7 @@ def split_path(target: str) -> tuple[Path, str | None]:
         path, handler = target, ""
     if not Path(path).exists():
         raise ValueError(
-            f"{path} does not exist: give a folder, a .zip or a .py file, or name where the function runs by --socket "
+            f"{path} does not exist: give a folder, a .zip or a source file, or name where it runs by --socket "
             "or --endpoint"
         )
     return Path(path), handler or None
