@@ -376,6 +376,7 @@ class Births:
     def _strike(self, blank: Blank) -> None:
         """With a PID namespace its init goes first, and the kernel ends the rest; else the init must clear up."""
         blank.cell.thaw()
+        blank.cell.set_cpu(None)  # dying takes CPU time too, and reclaim may have run up a debt of half a minute
         if "processes" in self.facts.enforced:
             if blank.is_forked():
                 send_kill(blank.pidfd)

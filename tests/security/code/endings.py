@@ -98,3 +98,8 @@ def _blocks_in_vfork() -> None:
         if libc.vfork() == 0:
             libc.pause()
         os._exit(0)
+
+
+def stops(*, pid: int) -> None:
+    """SIGSTOP to another process, and no more."""
+    os.kill(pid, signal.SIGSTOP)

@@ -75,3 +75,23 @@ def counts_interfaces() -> list[str]:
 
 def own_pid() -> int:
     return os.getpid()
+
+
+def own_runtime_api() -> list[Any]:
+    """Host and port."""
+    host, _, port = os.environ["AWS_LAMBDA_RUNTIME_API"].rpartition(":")
+    return [host, int(port)]
+
+
+def opens_many_connections(*, host: str, port: int, number: int) -> int:
+    """Each says half a request; all are closed together. How many were opened."""
+    plugs = []
+    for _ in range(number):
+        plugs.append(_connect([host, port]))
+        try:
+            plugs[-1].sendall(b"POST /2018-06-01/runtime/invocation/next HTTP/1.1\r\nContent-Length: 10\r\n\r\nhalf")
+        except ConnectionError:
+            continue  # refused, as is right
+    for plug in plugs:
+        plug.close()
+    return len(plugs)

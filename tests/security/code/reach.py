@@ -153,6 +153,11 @@ def sees() -> dict[str, Any]:
         }
 
 
+def parent_pid() -> int:
+    """Of who started it; /proc need not show it."""
+    return os.getppid()
+
+
 def imports_late() -> dict[str, str]:
     """Parts of packages that the interpreter had loaded before it came here."""
     import encodings.idna
