@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -38,7 +39,7 @@ from ..records.ledger import InvocationLedger
 from ..records.prices import PriceList
 from ..records.rollups import By, Configured
 from ..records.statistics import BillTable, version_statistics
-from ..settings import OWN_RUNTIME, EngineSettings, check_architecture, usable_cpus
+from ..settings import EngineSettings, check_architecture, usable_cpus
 from ..store.blobs import ARCHIVE_MAX_BYTES
 from ..store.build import Builder, Progress
 from ..store.catalog import Change, Settings
@@ -152,8 +153,9 @@ class Control:
         check_architecture(given["architecture"])
         self._check(name, given, len(layers))
         with ExitStack() as held:
-            used = self._put_layers(layers, given["runtime"], progress, held)
-            stored = self._put(code, given["runtime"], progress, held)
+            python = python_of(given["runtime"], snap_start=given["snap_start"])
+            used = self._put_layers(layers, python, progress, held)
+            stored = self._put(code, python, progress, held)
             change = self.catalog.create_function(name, stored, **used, **_settings(given))
         return lambda: self._deployed(change)
 
@@ -169,9 +171,10 @@ class Control:
         """New code; see `Engine.update_function_code`."""
         if architecture is not None:
             check_architecture(architecture)
-        runtime = self.catalog.get(name).latest.runtime
+        latest = self.catalog.get(name).latest
         with ExitStack() as held:
-            stored = self._put(code, runtime, progress, held)
+            python = python_of(latest.runtime, snap_start=latest.snap_start)
+            stored = self._put(code, python, progress, held)
             if dry_run:
                 would_be = self.catalog.with_code(name, stored, architecture=architecture, revision_id=revision_id)
                 return lambda: would_be
@@ -203,7 +206,8 @@ class Control:
         self._check(name, merged, len(latest.layers if layers is None else layers))
         with ExitStack() as held:
             if layers is not None:
-                changes = {**changes, **self._put_layers(layers, merged["runtime"], progress, held)}
+                python = python_of(merged["runtime"], snap_start=merged["snap_start"])
+                changes = {**changes, **self._put_layers(layers, python, progress, held)}
             change = self.catalog.update_configuration(name, revision_id=revision_id, **_settings(changes))
         return lambda: self._deployed(change)
 
@@ -335,7 +339,7 @@ class Control:
         """The next version of a layer; see `Engine.publish_layer_version`."""
         validate_layer(name, **said)
         with ExitStack() as held:
-            made = self.catalog.publish_layer_version(name, self._put(code, OWN_RUNTIME, progress, held), **said)
+            made = self.catalog.publish_layer_version(name, self._put(code, sys.executable, progress, held), **said)
         return lambda: made
 
     def delete_layer_version(self, name: str, version: int) -> Done:
@@ -466,7 +470,7 @@ class Control:
         validate_configuration(function_name=name, layers_count=layers, **checked)
         check_runtime(name, given["runtime"], snap_start=given["snap_start"], strict=self._settings.strict_runtimes)
 
-    def _put_layers(self, layers: Sequence[Code], runtime: str, progress: Progress | None, held: ExitStack) -> Settings:
+    def _put_layers(self, layers: Sequence[Code], python: str, progress: Progress | None, held: ExitStack) -> Settings:
         """Content and ARNs of a function's layers, of which some are published and some are given as code."""
         arns = tuple(str(layer) if is_layer_arn(layer) else "" for layer in layers)
         check_layer_arns(self.catalog.snapshot, filter(None, arns))
@@ -476,11 +480,11 @@ class Control:
                 stored.append(self.catalog.hold_layer(arn))
                 held.callback(self._store.release, stored[-1])
             else:
-                stored.append(self._put(layer, runtime, progress, held))
+                stored.append(self._put(layer, python, progress, held))
         return {"layers": tuple(stored), "layer_arns": arns}
 
-    def _put(self, code: Code, runtime: str, progress: Progress | None, held: ExitStack) -> StoredCode:
-        python = python_of(runtime)
+    def _put(self, code: Code, python: str, progress: Progress | None, held: ExitStack) -> StoredCode:
+        """Store code, with what it requires as `python` installs it."""
         with bundle(code, build=self._builders.setdefault(python, Builder(python=python)), progress=progress) as zipped:
             stored = self._store.put_zip(zipped)
         held.callback(self._store.release, stored)

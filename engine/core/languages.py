@@ -67,11 +67,11 @@ def _found(runtime: str, *, snap_start: bool) -> tuple[Language | None, Interpre
         return language, None
 
 
-def python_of(runtime: str) -> str:
-    """The Python whose packages a function of this runtime needs: the host's own of that version, else the engine's."""
+def python_of(runtime: str, *, snap_start: bool) -> str:
+    """The Python whose packages such a function needs: the host's of that version, where it runs on that."""
     if runtime == OWN_RUNTIME or not runtime.startswith("python"):
         return sys.executable
-    _, interpreter = _found(runtime, snap_start=False)
+    _, interpreter = _found(runtime, snap_start=snap_start)
     return sys.executable if interpreter is None else interpreter.executable
 
 
