@@ -36,6 +36,8 @@ final class Assignment {
             expect(':');
             if (peek() == '{') {
                 readStrings(name.equals("variables") ? variables : new HashMap<>());
+            } else if (peek() == '[') {
+                skipStrings();
             } else {
                 others.put(name, string());
             }
@@ -55,6 +57,18 @@ final class Assignment {
             expect(':');
             into.put(name, string());
         } while (goesOn());
+    }
+
+    // A list of them, which is of use to other languages.
+    private void skipStrings() throws IOException {
+        expect('[');
+        while (peek() != ']') {
+            string();
+            if (peek() == ',') {
+                at++;
+            }
+        }
+        at++;
     }
 
     // A comma, or the object's end.
