@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -52,9 +52,30 @@ class Echo:
     compiler: tuple[str, ...] = ()
 
 
+def _newest_other_python() -> str:
+    """Of those that the host has; where it has none, one that is reported as missing."""
+    for minor in range(14, 7, -1):
+        runtime = f"python3.{minor}"
+        language = None if runtime == OWN_RUNTIME else catalog.language_of(runtime)
+        try:
+            if language is not None:
+                language.choose(runtime)
+                return runtime
+        except RuntimeMissingError:
+            continue
+    return "python3.14"
+
+
 ECHOES: Final = {
     OWN: Echo(
         OWN_RUNTIME,
+        "app.handler",
+        "app.py",
+        "def handler(event, context):\n    return event\n",
+        ("-c", "pass"),
+    ),
+    "another python": Echo(
+        _newest_other_python(),
         "app.handler",
         "app.py",
         "def handler(event, context):\n    return event\n",
@@ -206,7 +227,7 @@ def _program(name: str) -> str:
     """The interpreter that runs a language's functions."""
     runtime = ECHOES[name].runtime
     language = None if name == OWN else catalog.language_of(runtime)
-    return (shutil.which("python3") or "python3") if language is None else language.choose(runtime).executable
+    return os.path.realpath(sys.executable) if language is None else language.choose(runtime).executable
 
 
 def _interpreter_ms(name: str) -> float:
