@@ -179,7 +179,7 @@ def _quietly() -> Iterator[None]:
 
 
 def _function(name: str, tmp_mb: int) -> str:
-    return f"{name.replace(" ", "-")}-{tmp_mb}"
+    return f"{name}-{tmp_mb}".replace(" ", "-")
 
 
 def _round(engine: Engine, name: str, measured: Measured, settings: Settings) -> None:
