@@ -273,7 +273,11 @@ def test_a_gem_is_found_where_bundler_puts_it_and_in_a_layer(ruby: Any, tmp_path
 
 def unpacked(folder: Path) -> None:
     """Debian's package of a gem, without installing it."""
-    subprocess.run(["apt-get", "download", GEM], cwd=folder, check=True, capture_output=True)
+    if subprocess.run(["apt-get", "download", GEM], cwd=folder, check=False, capture_output=True).returncode:
+        subprocess.run(
+            ["apt-get", "update"], check=True, capture_output=True
+        )  # its lists were never fetched, or are old
+        subprocess.run(["apt-get", "download", GEM], cwd=folder, check=True, capture_output=True)
     (archive,) = folder.glob("*.deb")
     subprocess.run(["dpkg", "-x", str(archive), str(folder)], check=True)
 
