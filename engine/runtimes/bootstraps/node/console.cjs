@@ -69,6 +69,20 @@ function install(variables, isModern) {
     console[method] = LEVELS.indexOf(level) >= least ? at(level) : () => {};
   }
   console.fatal = at('FATAL');
+  makeBlocking('stdout');
+  makeBlocking('stderr');
+}
+
+/** Has `process.stdout` or `stderr` wait where its pipe is full: what it kept for later would be frozen, or lost. */
+function makeBlocking(name) {
+  const { get } = Object.getOwnPropertyDescriptor(process, name);
+  const reach = () => {
+    const stream = get.call(process);
+    if (stream._handle && stream._handle.setBlocking) stream._handle.setBlocking(true);
+    Object.defineProperty(process, name, { configurable: true, enumerable: true, get });
+    return stream;
+  };
+  Object.defineProperty(process, name, { configurable: true, enumerable: true, get: reach }); // made when first used
 }
 
 /** Whose records are written from now on. */
