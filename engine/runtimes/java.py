@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -107,7 +108,11 @@ class Java:
         compiler = self._compiler(interpreter)
         if compiler is None:
             return
-        java_room.build(*compiler)
+        try:
+            java_room.build(*compiler)
+        except RuntimeMissingError as error:  # Lambda's own command needs none of it
+            warnings.warn(f"functions in Java start slower: {error}", RuntimeWarning, stacklevel=2)
+            return
         archive = _archive(interpreter)
         if archive is not None:
             places = {"cache": str(cache_folder()), "bootstraps": str(java_client.SOURCES.parent)}
