@@ -96,6 +96,12 @@ def test_it_comes_from_mavens_repository_without_maven(
         assert (java_client.fetch("") / java_client.native_library()).stat().st_size > 100_000
 
 
+def test_it_comes_by_maven_where_the_host_has_that(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.environ["PATH"] + os.pathsep + os.defpath)
+    home = java._home(java.Java().installed()[0].executable)
+    assert names(java_client.fetch(home)) >= {jar.file for jar in java_client.pinned()[1]}
+
+
 def test_a_jar_that_is_not_the_pinned_one_is_refused(
     cache: Path, jars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

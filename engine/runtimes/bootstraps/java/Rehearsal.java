@@ -40,7 +40,7 @@ public final class Rehearsal implements RequestHandler<Map<String, Object>, Map<
         String api = "127.0.0.1:" + server.getLocalPort();
         String root = System.getProperty("user.dir");
         WaitingRoom.take(Assignment.parse("{\"variables\": {\"AWS_LAMBDA_RUNTIME_API\": \"" + api + "\"}, \"handler\": \""
-                + Rehearsal.class.getName() + "\", \"task_root\": \"" + root + "\"}"));
+                + Rehearsal.class.getName() + "\", \"task_root\": \"" + root + "\", \"others\": [1, {\"a\": \"]\\n\"}]}"));
     }
 
     private static void serve(ServerSocket server) {
