@@ -10,15 +10,15 @@ import click
 
 
 def split_target(target: str) -> tuple[Path, str | None]:
-    """PATH, or PATH:HANDLER; a path that has a colon in its name is taken as it is."""
-    path, colon, handler = target.rpartition(":")
-    if not colon or Path(target).exists():
-        path, handler = target, ""
-    if not Path(path).exists():
-        raise click.BadParameter(
-            f"{path} does not exist: give a folder, a .zip, a .jar or a source file", param_hint="PATH"
-        )
-    return Path(path), handler or None
+    """PATH, or PATH:HANDLER. Both may have colons: the longest path that is there is taken."""
+    colons = [at for at, character in enumerate(target) if character == ":"]
+    for at in (len(target), *reversed(colons)):
+        if Path(target[:at]).exists():
+            return Path(target[:at]), target[at + 1 :] or None
+    path = target[: colons[0]] if colons else target
+    raise click.BadParameter(
+        f"{path} does not exist: give a folder, a .zip, a .jar or a source file", param_hint="PATH"
+    )
 
 
 def read_event(event: str | None, hint: str) -> bytes:

@@ -42,7 +42,7 @@ def run(
     repeat: int,
     as_json: bool,
 ) -> None:
-    """Deploy a folder, .zip or source file into an engine of its own and invoke it.
+    """Deploy a folder, .zip, .jar or source file into an engine of its own and invoke it.
 
     A folder's requirements.txt is installed first. Without HANDLER it is app.handler, else
     lambda_function.lambda_handler, else index.handler of an index.js, index.mjs or index.cjs, else lambda_handler of a

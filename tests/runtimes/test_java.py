@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,8 @@ from builds import built_java, zipped
 from doors import Door, Function
 from verdicts import answer, ends, failure, runs_out_of_memory, times_out
 
+from engine.runtimes import java as java_language
+from engine.runtimes.contract import RuntimeMissingError
 from engine.runtimes.java import RUNTIMES, Java
 
 BEHAVE = "behaves.Behave::handle"
@@ -175,8 +181,6 @@ def test_all_output_is_in_the_log_of_its_invocation(java: Any) -> None:
 
 
 def test_json_logs_are_records_and_levels_are_kept_out(java: Any) -> None:
-    import json
-
     behave = java(log_format="JSON", application_log_level="WARN")
     answer(behave, {"do": "print"})
     records = [json.loads(line) for line in behave.log(behave.results[0]) if line.startswith("{")]
@@ -280,9 +284,15 @@ def test_zip_bytes_of_a_jar(java: Any, jar: Path) -> None:
     assert answer(java("behaves.Hello", code=jar.read_bytes()), {})["count"] == 1
 
 
-def test_environments_run_side_by_side(java: Any, door: Door) -> None:
-    from concurrent.futures import ThreadPoolExecutor
+def test_a_jar_and_a_handler_with_colons_on_the_command_line(jar: Path) -> None:
+    event = json.dumps({"customer": "Ada", "prices": ["1"]})
+    options = ["--runtime", RUNTIME, "--memory", "1769", "--timeout", "60", "--event", event]
+    command = [sys.executable, "-m", "engine", "run", f"{jar}:behaves.Orders::price", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"text": "Ada", "total": 1}), done.stderr
 
+
+def test_environments_run_side_by_side(java: Any, door: Door) -> None:
     hello = java("behaves.Hello")
     with ThreadPoolExecutor(4) as threads:
         results = list(threads.map(lambda number: hello({"n": number}), range(40)))
@@ -292,11 +302,8 @@ def test_environments_run_side_by_side(java: Any, door: Door) -> None:
 def test_a_java_that_is_older_than_the_runtime_is_refused(
     java: Any, monkeypatch: pytest.MonkeyPatch, door: Door
 ) -> None:
-    from engine.runtimes import java as module
-    from engine.runtimes.contract import RuntimeMissingError
-
     newest = Java().installed()[0]
-    monkeypatch.setattr(module, "RUNTIMES", {**RUNTIMES, RUNTIME: 99})
+    monkeypatch.setattr(java_language, "RUNTIMES", {**RUNTIMES, RUNTIME: 99})
     major = newest.version.split(".")[0]
     way_out = f"this host's newest is {major}: apt-get install openjdk-99-jdk-headless"
     with pytest.raises(RuntimeMissingError, match=f"{RUNTIME} needs a JDK 99 or newer, {way_out}"):
