@@ -23,6 +23,7 @@ CONTENDERS: Final = {
     "uvicorn": "uvicorn_server:UvicornHello",
     "uvicorn-pool": "uvicorn_server:UvicornPool",
     "runtime-api": "runtime_api:RuntimeApi",
+    "engine-runtime-api": "engine_runtime_api:EngineRuntimeApi",
     "ray": "ray_actors:RayActors",
     "eventfd": "eventfd_floor:EventfdFloor",
     "eventfd-work": "eventfd_floor:EventfdWork",
@@ -33,7 +34,8 @@ GROUPS: Final = {"engine": ("engine", "engine-async")}
 FLOORS: Final = ("eventfd", "eventfd-work", "eventfd-across")
 DEFAULT_POOLS: Final = "engine,ppe,pool,loky"
 DEFAULT_PEERS: Final = (
-    "engine-socket,engine-http,redis,redis-c,redis-c-64,engine,ppe,uvicorn,uvicorn-pool,runtime-api,ray"
+    "engine-socket,engine-http,redis,redis-c,redis-c-64,engine,ppe,uvicorn,uvicorn-pool,"
+    "engine-runtime-api,runtime-api,ray"
 )
 
 

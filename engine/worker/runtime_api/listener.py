@@ -6,16 +6,20 @@ connects must be its own user: the kernel's table of sockets says whose the othe
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable
 
-from .connection import Connection, Request, Sink
+from .connection import Connection
 from .loop import Loop
+from .request import Request, Sink
 
 ADDRESS = "127.0.0.1"
 PORT = 9001  # where Lambda has it; on the host's network any that is free
 CONNECTIONS_MAX = 64
-BACKLOG = 16
+BACKLOG = 128
+SHORT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+RETRY_S = 0.1  # where there is nothing to accept with
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 
 
@@ -36,10 +40,11 @@ class Listener:
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         if shared_network_uid is None:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # and so of all that it accepts
         listening.bind((ADDRESS, PORT if shared_network_uid is None else 0))
         listening.listen(BACKLOG)
         self._socket = listening
-        self._loop.watch(listening.fileno(), lambda _: self._accept())
+        self._watch()
         return f"{ADDRESS}:{listening.getsockname()[1]}"
 
     def adopt_channel(self, fd: int) -> None:
@@ -55,19 +60,41 @@ class Listener:
         self._add(ours, is_channel=True)
         return theirs
 
+    def _watch(self) -> None:
+        if self._socket is not None:
+            self._loop.watch(self._socket.fileno(), lambda _: self._accept())
+
     def _accept(self) -> None:
-        if self._socket is None:
-            return
-        try:
-            accepted, peer = self._socket.accept()
-        except OSError:  # it is gone again
-            return
-        if len(self._connections) >= CONNECTIONS_MAX or not self._may_connect(peer, accepted.getsockname()):
+        """All who wait: after a while in which this environment was frozen they may be many."""
+        for _ in range(BACKLOG):
+            if self._socket is None:
+                return
+            try:
+                accepted, peer = self._socket.accept()
+            except OSError as error:
+                if error.errno in SHORT_OF:  # it stays to be accepted, and the kernel would tell so for ever
+                    self._loop.forget(self._socket.fileno())
+                    self._loop.after(RETRY_S, self._watch)
+                if error.errno != errno.ECONNABORTED:
+                    return
+            else:
+                self._admit(accepted, peer)
+
+    def _admit(self, accepted: socket.socket, peer: tuple[str, int]) -> None:
+        if self._may_connect(peer, accepted.getsockname()) and self._make_room():
+            accepted.setblocking(False)
+            self._add(accepted)
+        else:
             accepted.close()
-            return
-        accepted.setblocking(False)
-        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._add(accepted)
+
+    def _make_room(self) -> bool:
+        """Where there are enough, the one goes that has said nothing for the longest time and is owed nothing."""
+        if len(self._connections) < CONNECTIONS_MAX:
+            return True
+        others = [each for each in self._connections if not each.is_channel and not each.is_busy]
+        if others:
+            min(others, key=lambda each: each.heard_at).close()
+        return bool(others)
 
     def _add(self, sock: socket.socket, *, is_channel: bool = False) -> None:
         self._connections.add(

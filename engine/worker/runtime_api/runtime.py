@@ -1,28 +1,35 @@
 """The Runtime API, 2018-06-01: what a runtime asks, and in which order it may.
 
-A runtime asks for `next` and gets an invocation, answers it, and asks again. Its first `next` ends init.
+A runtime asks for `next` and gets an invocation, answers it, and asks again. Its first `next` ends init. States, codes
+and words are those of AWS's open-source runtime interface emulator, which is Lambda's own init cut down.
 """
 
 from __future__ import annotations
 
 import json
 
-from .connection import Request, Sink
 from .invocation import ERROR_TYPE, Invocation, StreamSink
+from .request import Request, Sink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 VERSION = b"/2018-06-01/runtime/"
+NEXT = VERSION + b"invocation/next"
+INVOCATION = VERSION + b"invocation/"
 ASSIGNMENT = b"/engine/assignment"
 MODE = b"lambda-runtime-function-response-mode"
+STREAMING = b"streaming"
+ID_LENGTH = 36
+BREAKS_FOR_S = 0.1  # a connection that ends in the middle of an answer, before it is known whether its process did
 
 
 class RuntimeApi:
     """`on_ready()`: the runtime asked for its first invocation. `on_init_error(body, type)`: it cannot.
 
-    `on_next()`: it waits for an invocation. `on_ended()`: it has ended the one it had.
+    `on_next()`: it waits for an invocation. `on_ended()`: it has ended the one it had. `after(seconds, call)`: see
+    Loop.
     """
 
     def __init__(
@@ -32,10 +39,12 @@ class RuntimeApi:
         on_init_error: Callable[[bytes, str], object],
         on_next: Callable[[], object],
         on_ended: Callable[[], object],
+        after: Callable[[float, Callable[[], object]], object],
     ) -> None:
         self._on_ready, self._on_init_error = on_ready, on_init_error
-        self._on_next, self._on_ended = on_next, on_ended
+        self._on_next, self._on_ended, self._after = on_next, on_ended, after
         self.is_ready = False
+        self.has_failed = False
         self.current: Invocation | None = None
         self.stream: StreamSink | None = None
         self.assignment: bytes | None = None
@@ -44,8 +53,20 @@ class RuntimeApi:
 
     @property
     def waits(self) -> bool:
-        """Whether the runtime waits for an invocation."""
-        return self._parked is not None and self._parked.connection.is_open
+        """Whether the runtime waits for an invocation, and has none."""
+        parked, current = self._parked, self.current
+        return parked is not None and parked.connection.is_open and (current is None or not current.is_open)
+
+    @property
+    def state(self) -> str:
+        """Its name, as Lambda tells it."""
+        if self.has_failed:
+            return "InitError"
+        if self.current is None:
+            return "Started"
+        if not self.current.is_open or self._failed is not None:
+            return "RuntimeResponseSentState"
+        return "Ready" if self.stream is None else "InvocationResponse"
 
     def hand_out(self, invocation: Invocation) -> None:
         """Give the runtime that waits this invocation."""
@@ -76,30 +97,28 @@ class RuntimeApi:
         """For the body of a streamed answer. AWS's client for Go does not say that it streams: it sends chunks."""
         if request.method != b"POST" or not _comes_in_pieces(request):
             return None
-        invocation = self._named(request, b"response")
-        if invocation is None or not invocation.is_open or self.stream is not None:
+        invocation = self._named(request.path)
+        if invocation is None or not request.path.endswith(b"/response"):
             return None
-        self.stream = StreamSink(invocation, request, self._stream_ended)
+        if not invocation.is_open or self._failed is not None or self.stream is not None:
+            return None
+        self.stream = StreamSink(invocation, request, self._stream_ended, self._stream_broke)
         return self.stream
 
     def serve(self, request: Request) -> None:
         path = request.path
-        if path == ASSIGNMENT:
-            self._assign(request)
-            return
-        rest = path[len(VERSION) :]
-        if rest == b"invocation/next":
+        if path == NEXT:
             self._only(request, b"GET", self._next)
-        elif rest == b"init/error":
-            self._only(request, b"POST", self._init_error)
-        elif rest == b"restore/next":
-            self._only(request, b"GET", self._restore)
-        elif rest == b"restore/error":
-            self._only(request, b"POST", self._init_error)
-        elif rest.startswith(b"invocation/") and rest.endswith((b"/response", b"/error")):
+        elif path.startswith(INVOCATION) and path.endswith((b"/response", b"/error")):
             self._only(request, b"POST", self._end)
+        elif path in (VERSION + b"init/error", VERSION + b"restore/error"):
+            self._only(request, b"POST", self._init_error)
+        elif path == VERSION + b"restore/next":
+            self._only(request, b"GET", self._restore)
+        elif path == ASSIGNMENT and request.connection.is_channel and self.assignment is not None:
+            request.reply(200, self.assignment)
         else:
-            request.reply(404, b"404 page not found\n", content_type=b"text/plain; charset=utf-8")
+            request.not_found()
 
     def _only(self, request: Request, method: bytes, serve: Callable[[Request], object]) -> None:
         if request.method == method:
@@ -107,69 +126,92 @@ class RuntimeApi:
         else:
             request.reply(405, b"", b"Allow: %b\r\n" % method)
 
-    def _assign(self, request: Request) -> None:
-        if not request.connection.is_channel or self.assignment is None:
-            request.reply(404, b"404 page not found\n", content_type=b"text/plain; charset=utf-8")
-            return
-        request.reply(200, self.assignment)
+    def _refuse_turn(self, request: Request, to: str) -> None:
+        turn = f"State transition from {self.state} to {to} failed for runtime."
+        request.refuse(403, "InvalidStateTransition", f"{turn} Error: State transition is not allowed")
 
     def _next(self, request: Request) -> None:
+        """Who asks while it has one is given it again: its answer may have been lost with a connection."""
         self.tell_failure()
-        if self.current is not None and self.current.is_open:
-            request.refuse(403, "InvalidStateTransition", "State transition is not allowed")
-            return
-        self._parked = request
+        current = self.current
+        if self.has_failed or (self.stream is not None and not self.stream.is_whole):
+            self._refuse_turn(request, "Ready")
+        elif current is not None and current.is_open and self.stream is None:
+            request.reply(200, current.event, current.head())
+        else:
+            self._park(request)
+
+    def _park(self, request: Request) -> None:
+        """One waits at a time: who asked before, perhaps over a connection that it gave up, is told so."""
+        before, self._parked = self._parked, request
+        if before is not None and before.connection.is_open:
+            self._refuse_turn(before, "Ready")
         if not self.is_ready:
             self.is_ready = True
             self._on_ready()
-        self._on_next()
+        if self.stream is None:
+            self._on_next()
 
     def _restore(self, request: Request) -> None:
         """There is no snapshot of a runtime's memory here: it goes on at once, as after a restoration."""
         request.reply(200)
 
     def _init_error(self, request: Request) -> None:
-        if self.is_ready:
-            request.refuse(403, "InvalidStateTransition", "State transition is not allowed")
+        if self.is_ready or self.has_failed:
+            self._refuse_turn(request, "InitError")
             return
+        self.has_failed = True
         request.accept()
         self._on_init_error(request.body, _error_type(request))
 
     def _end(self, request: Request) -> None:
-        kind = b"error" if request.path.endswith(b"/error") else b"response"
-        invocation = self._named(request, kind)
+        is_error = request.path.endswith(b"/error")
+        invocation = self._named(request.path)
         if invocation is None:
             request.refuse(400, "InvalidRequestID", "Invalid request ID")
-        elif not invocation.is_open or self._failed is not None:
-            request.refuse(403, "InvalidStateTransition", "State transition is not allowed")
-        elif kind == b"error":
+        elif not invocation.is_open or self._failed is not None or self.stream is not None:
+            self._refuse_turn(request, "InvocationErrorResponse" if is_error else "InvocationResponse")
+        elif is_error:
             self._failed = invocation, request.body, _error_type(request)
             request.accept()
         else:
-            too_large = request.is_too_large
+            self._answer(invocation, request)
+
+    def _answer(self, invocation: Invocation, request: Request) -> None:
+        mode = request.headers.get(MODE)
+        if mode and mode.lower() != STREAMING:
+            told = {"errorType": "Runtime.InvalidResponseModeHeader", "errorMessage": "Invalid function response mode"}
+            invocation.fail(json.dumps(told).encode(), told["errorType"])
+            request.refuse(400, "InvalidFunctionResponseMode", "Invalid function response mode")
+        else:
             invocation.answer(request.body)
-            if too_large:
+            if request.is_too_large:
                 request.refuse_size()
             else:
                 request.accept()
-            self._on_ended()
+        self._on_ended()
 
-    def _named(self, request: Request, kind: bytes) -> Invocation | None:
-        """The invocation under way, if the path is of it."""
-        current = self.current
-        if current is None:
+    def _named(self, path: bytes) -> Invocation | None:
+        """The invocation under way, or the one before the next, if the path is of it."""
+        current, start = self.current, len(INVOCATION)
+        if current is None or path[start : start + ID_LENGTH] != current.request_id.encode():
             return None
-        path = b"%binvocation/%b/%b" % (VERSION, current.request_id.encode(), kind)
-        return current if request.path == path else None
+        return current if path[start + ID_LENGTH :] in (b"/response", b"/error") else None
 
-    def _stream_ended(self, _: StreamSink) -> None:
+    def _stream_ended(self) -> None:
         self.stream = None
         self._on_ended()
+        if self.waits:
+            self._on_next()
+
+    def _stream_broke(self, stream: StreamSink) -> None:
+        """If its process has ended too, then that is what the caller is told."""
+        self._after(BREAKS_FOR_S, stream.give_up)
 
 
 def _comes_in_pieces(request: Request) -> bool:
     mode, encoding = request.headers.get(MODE, b""), request.headers.get(b"transfer-encoding", b"")
-    return mode.lower() == b"streaming" or encoding.lower() == b"chunked"
+    return mode.lower() == STREAMING or (not mode and encoding.lower() == b"chunked")
 
 
 def _error_type(request: Request) -> str:
@@ -179,6 +221,7 @@ def _error_type(request: Request) -> str:
         return named.decode("latin-1")
     try:
         told = json.loads(request.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
-    return str(told.get("errorType") or "") if isinstance(told, dict) else ""
+    error_type = told.get("errorType") if isinstance(told, dict) else None
+    return " ".join(error_type.split()) if isinstance(error_type, str) else ""

@@ -11,10 +11,10 @@ from ..._ext import confine
 from ..._ext.relay import Relay
 from .. import environment, surroundings
 from . import process
-from .connection import Request, Sink
 from .invocation import Invocation
 from .listener import Listener
 from .loop import Loop
+from .request import Request, Sink
 from .runtime import RuntimeApi
 
 TYPE_CHECKING = False
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
 EXITS_WITHIN_S = 1.0  # a runtime that has told of a failed init
+LAST_READS = 64  # of what a runtime said before it ended
 PYTHON_ONLY = ("PYTHONPATH",)
 NOT_PROVIDED = ("AWS_EXECUTION_ENV",)  # Lambda sets it for the runtimes that it manages
 
@@ -55,7 +56,11 @@ class Shim:
         self._channel_fd = fds[4] if "primed" in order else -1
         self._relay = self._open_relay(fds)
         self._api = RuntimeApi(
-            on_ready=self._ready, on_init_error=self._init_error, on_next=self._take, on_ended=self._ended
+            on_ready=self._ready,
+            on_init_error=self._init_error,
+            on_next=self._take,
+            on_ended=self._ended,
+            after=self._loop.after,
         )
         self._listener = Listener(self._loop, self._serve, self._open_sink)
 
@@ -126,7 +131,8 @@ class Shim:
 
     def _watch_runtime(self, pid: int) -> None:
         self._pid = self._relay.runtime_pid = pid
-        self._loop.watch(os.pidfd_open(pid), lambda _: self._runtime_ended())
+        pidfd = os.pidfd_open(pid)
+        self._loop.watch(pidfd, lambda _: self._runtime_ended(pidfd))
 
     def _places(self) -> dict[str, str]:
         order = self._order
@@ -154,7 +160,7 @@ class Shim:
         if self._api.serves(request.path):
             self._api.serve(request)
         else:
-            request.reply(404, b"404 page not found\n", content_type=b"text/plain; charset=utf-8")
+            request.not_found()
 
     def _open_sink(self, request: Request) -> Sink | None:
         return self._api.open_sink(request)
@@ -203,14 +209,18 @@ class Shim:
             self._relay.wake()
             self._take()
 
-    def _runtime_ended(self) -> None:
+    def _runtime_ended(self, pidfd: int) -> None:
+        self._loop.forget(pidfd)
         _, status = os.waitpid(self._pid, 0)
-        self._api.tell_failure()
         self._relay.runtime_pid = 0
+        self._status = lambda: process.end_as(status)  # nothing is claimed from here on
+        reads = 0
+        while reads < LAST_READS and self._loop.run_once(wait=False):
+            reads += 1
+        self._api.tell_failure()
         if self._failure is not None:
+            self._status = None
             self._end_failed()
-        else:
-            self._status = lambda: process.end_as(status)
 
     # --- an init that failed ------------------------------------------------------------------------------------------
 
