@@ -22,11 +22,13 @@ RUNTIME_PLACES: Final = {"bootstraps": BOOTSTRAPS, "cache": CACHE}
 LOCKED: Final = "/run/store"  # only for who is root here, and covered before a function runs
 STORE: Final = f"{LOCKED}/code"  # the unpacked bundles of all functions
 EMPTY: Final = "/var/empty"
+COVERED_HOMES: Final = "/var/homes"
 OLD: Final = "/run/host"
 SIZE_MOST: Final = "16m"  # files of /etc and of the runtime's packages that are copied
 HOSTNAME: Final = "sandbox"
 USER_NAME: Final = "sbx_user1051"  # what Lambda calls the user
 
+_COVERING: Final = tuple(f"{folder}/" for folder in (LAYERS, TASK, "/tmp", LOCKED))
 _FOLDERS: Final = (
     *("dev", "etc", "opt", "proc", "tmp", "usr", "var/lang", "var/runtime", "var/task", "var/tmp"),
     *(folder[1:] for folder in (STORE, EMPTY, OLD, BOOTSTRAPS, CACHE)),
@@ -98,9 +100,15 @@ def _show(source: str, target: str) -> None:
 
 def _show_home(home: str) -> None:
     """An interpreter's folder, where it is on the host: programs know where they were installed."""
-    if os.path.isdir(OLD + home) and not os.path.lexists(home):
-        os.makedirs(home, mode=0o755)
-        _show(home, home)
+    target = home_inside(home)
+    if os.path.isdir(OLD + home) and not os.path.lexists(target):
+        os.makedirs(target, mode=0o755)
+        _show(home, target)
+
+
+def home_inside(home: str) -> str:
+    """Where an interpreter's folder is seen: where it is, or elsewhere if something of the function covers that."""
+    return f"{COVERED_HOMES}{home}" if f"{home}/".startswith(_COVERING) else home
 
 
 def _mirror(folder: str) -> None:

@@ -104,6 +104,7 @@ def _prime(jail: Jail, order: dict[str, Any], fds: list[int]) -> prime.Primed:
     if order["room"]["has_scratch"]:
         jail.show_at_tmp(fds.pop())
     _connect(jail, order, None)
+    _use_inner_homes(order["runtime"])
     places = {**root.RUNTIME_PLACES, "task": root.TASK, "opt": root.LAYERS}
     return prime.start(jail, order, places, fds[0])
 
@@ -142,7 +143,19 @@ def _use_lambdas_paths(order: dict[str, Any]) -> None:
     given["task_root"], given["runtime_dir"] = root.TASK, root.RUNTIME
     order["layers"] = [root.LAYERS] if order["layers"] else []
     if "runtime" in order:
-        order["runtime"]["places"] = dict(root.RUNTIME_PLACES)
+        _use_inner_homes(order["runtime"])
+
+
+def _use_inner_homes(runtime: dict[str, Any]) -> None:
+    """The interpreter, its bootstrap and what it needs, by where the sandbox has them."""
+    runtime["places"] = dict(root.RUNTIME_PLACES)
+    for home in runtime["homes"]:
+        inside = root.home_inside(home)
+        runtime["language_root"] = inside
+        runtime["command"] = [part.replace(f"{home}/", f"{inside}/") for part in runtime["command"]]
+        runtime["variables"] = {
+            name: value.replace(f"{home}/", f"{inside}/") for name, value in runtime["variables"].items()
+        }
 
 
 def _readable(jail: Jail, order: dict[str, Any]) -> list[str]:
