@@ -27,7 +27,7 @@ setup(
         + [
             Extension(  # no module, but a library that Java loads
                 "engine.runtimes.bootstraps.java.surroundings",
-                ["engine/runtimes/bootstraps/java/surroundings.c"],
+                ["ext/java/surroundings.c"],
                 extra_compile_args=["-std=gnu11", *FLAGS],
                 extra_link_args=LINK,
             )

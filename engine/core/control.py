@@ -39,6 +39,7 @@ from ..records.ledger import InvocationLedger
 from ..records.prices import PriceList
 from ..records.rollups import By, Configured
 from ..records.statistics import BillTable, version_statistics
+from ..runtimes.contract import Subject
 from ..settings import EngineSettings, check_architecture, usable_cpus
 from ..store.blobs import ARCHIVE_MAX_BYTES
 from ..store.build import Builder, Progress
@@ -468,7 +469,8 @@ class Control:
     def _check(self, name: str, given: Mapping[str, Any], layers: int) -> None:
         checked = {setting: value for setting, value in given.items() if setting != "kept"}  # see `store.kept`
         validate_configuration(function_name=name, layers_count=layers, **checked)
-        check_runtime(name, given["runtime"], snap_start=given["snap_start"], strict=self._settings.strict_runtimes)
+        subject = Subject(given["runtime"], given["handler"], given["memory_mb"], given["environment"])
+        check_runtime(name, subject, snap_start=given["snap_start"], strict=self._settings.strict_runtimes)
 
     def _put_layers(self, layers: Sequence[Code], python: str, progress: Progress | None, held: ExitStack) -> Settings:
         """Content and ARNs of a function's layers, of which some are published and some are given as code."""

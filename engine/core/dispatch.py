@@ -18,6 +18,7 @@ from .._ext import repair
 from .._ext.lane import Lane
 from .._ext.meter import Meter, Quota
 from ..config import LEDGER_RECORDS, LOG_PER_FUNCTION_BYTES, LOG_PER_INVOCATION_BYTES
+from ..errors import InvalidRuntimeException
 from ..model import FunctionConfiguration, Network
 from ..records.book import LogBook
 from ..records.ledger import InvocationLedger
@@ -204,7 +205,10 @@ class Dispatch:
 
     def prepare(self, configuration: FunctionConfiguration) -> None:
         """Have what starts of a function need begun before anybody calls it. From any thread."""
-        started = started_by(configuration)
+        try:
+            started = started_by(configuration)
+        except InvalidRuntimeException:  # the host has lost it this very moment: who calls the function is told
+            return
         if started is not None:
             self._supervisor.prime_soon(started, configuration.network or self._settings.network)
 

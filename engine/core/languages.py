@@ -15,14 +15,15 @@ from ..runtimes.contract import Interpreter, Language, Launch, Prepares, Runtime
 from ..settings import OWN_RUNTIME
 
 
-def check_runtime(name: str, runtime: str, *, snap_start: bool, strict: bool) -> None:
-    """Whether functions of this runtime can be run here. It may take a while: interpreters are asked for versions, and
-    what else a language needs is fetched once.
+def check_runtime(name: str, subject: Subject, *, snap_start: bool, strict: bool) -> None:
+    """Whether such a function can be run here. It may take a while: interpreters are asked for versions, and what else
+    a language needs is fetched once.
 
     Raises RuntimeMissingError with what to install; InvalidParameterValueException for SnapStart of what no snapshot
     can be made of, and, under strict, for a runtime that would run on another version than it names. Warns of that
     otherwise.
     """
+    runtime = subject.runtime
     if runtime == OWN_RUNTIME:
         return
     if snap_start and not runtime.startswith("python"):
@@ -33,8 +34,11 @@ def check_runtime(name: str, runtime: str, *, snap_start: bool, strict: bool) ->
     language, interpreter = _found(runtime, snap_start=snap_start)
     if language is None or interpreter is None or not language.is_exact(runtime, interpreter):
         _check_other_version(name, runtime, language, interpreter, strict=strict)
-    if isinstance(language, Prepares) and interpreter is not None:
+    if language is None or interpreter is None:
+        return
+    if isinstance(language, Prepares):
         language.prepare(interpreter)
+    language.launch(interpreter, subject)
 
 
 def _check_other_version(

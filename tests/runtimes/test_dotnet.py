@@ -106,9 +106,12 @@ def test_without_dotnet_functions_are_refused_when_they_are_created(installed: A
     with DOORS["blocking"]() as opened:
         with pytest.raises(RuntimeMissingError, match="dotnet8 needs"):
             opened.create_function("f", code=built_library(), handler="A::B::C", runtime="dotnet8")
-        installed("8.0.11", sdk=False)
-        opened.create_function("f", code=built_library(), handler="A::B::C", runtime="dotnet8")
-        with pytest.raises(InvalidRuntimeException, match="SDK"):
+        folder = installed("8.0.11", sdk=False)
+        with pytest.raises(RuntimeMissingError, match="SDK"):
+            opened.create_function("f", code=built_library(), handler="A::B::C", runtime="dotnet8")
+        opened.create_function("f", code=built_library(), handler="A", runtime="dotnet8")
+        shutil.rmtree(folder)
+        with pytest.raises(InvalidRuntimeException, match="dotnet8 needs"):
             opened.invoke("f")
 
 
