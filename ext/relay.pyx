@@ -18,6 +18,7 @@ from engine._ext.port import TOO_LARGE
 
 cdef extern from * nogil:
     """
+    #include <inttypes.h>
     #include <stdio.h>
     #include <string.h>
     #include <sys/types.h>
@@ -27,6 +28,17 @@ cdef extern from * nogil:
         struct timespec t;
         clockid_t clock = (clockid_t)((~(unsigned)pid << 3) | 2);
         return clock_gettime(clock, &t) ? 0 : (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    }
+    /* What its first thread waited for a CPU, as awaited_cpu_ns() of kernel.pxd; 0 where that cannot be read. */
+    static uint64_t awaited_ns_of(pid_t pid) {
+        char path[48];
+        uint64_t waited = 0;
+        FILE *counts;
+        snprintf(path, sizeof path, "/proc/%d/schedstat", (int)pid);
+        counts = fopen(path, "re");
+        if (counts && fscanf(counts, "%*u %" SCNu64, &waited) != 1) waited = 0;
+        if (counts) fclose(counts);
+        return waited;
     }
     /* The most memory that another process held, in kB; 0 where that cannot be read. */
     static uint32_t peak_kb_of(pid_t pid) {
@@ -41,6 +53,7 @@ cdef extern from * nogil:
     }
     """
     uint64_t cpu_ns_of(int)
+    uint64_t awaited_ns_of(int)
     uint32_t peak_kb_of(int)
 
 cdef enum:
@@ -153,4 +166,6 @@ cdef class Relay(Port):
 
     cdef uint64_t cpu_used(self) noexcept:
         cdef uint64_t own = Port.cpu_used(self)
-        return own + cpu_ns_of(self.runtime_pid) if self.runtime_pid > 0 else own
+        if self.runtime_pid <= 0:
+            return own
+        return own + cpu_ns_of(self.runtime_pid) + awaited_ns_of(self.runtime_pid)

@@ -16,6 +16,14 @@ from engine.core.cpu_demand import CpuDemand
 
 SPINS = "print(flush=True)\nwhile True: pass"
 SLEEPS = "import sys\nprint(flush=True)\nsys.stdin.read()"
+STARTS_ONE_THAT_SPINS = """
+import os, sys
+parent = os.getpid()
+if os.fork():
+    sys.stdin.read()
+print(flush=True)
+while os.getppid() == parent: pass
+"""
 RIVALS = 8
 LOOKS = 20
 
@@ -64,6 +72,11 @@ def test_one_that_waits_wants_none() -> None:
     with on_one_cpu(SLEEPS) as pids:
         wait_asleep(pids[0])
         assert max(shares(pids[0])) < 0.1
+
+
+def test_what_a_process_below_it_wants_counts() -> None:
+    with on_one_cpu(STARTS_ONE_THAT_SPINS) as pids:
+        assert min(shares(pids[0])) > 0.9
 
 
 def test_one_that_is_gone_says_nothing() -> None:
