@@ -60,6 +60,7 @@ cdef enum:
     HOT_GAP_NS = 200000
     PEAK_NS = 100000000     # how often the runtime's peak memory is read, at most: 20 µs each
 
+RETIRED_IDLE, RETIRED_TIMED_OUT, RETIRED_NOW = RETIRE_IDLE, RETIRE_TIMED_OUT, RETIRE_NOW
 TOO_LARGE_TYPE = "Function.ResponseSizeTooLarge"
 ANSWER_MAX_BYTES = ANSWER_MAX
 
@@ -73,6 +74,14 @@ cdef class Relay(Port):
     def is_retired(self) -> bool:
         """Whether this environment is to end."""
         return load32(&env_at(self.mapping.base_ptr, self.index).retire) != 0
+
+    def retire_word(self) -> int:
+        """How this environment is to end: RETIRED_IDLE and its like; 0 where it is not to."""
+        return load32(&env_at(self.mapping.base_ptr, self.index).retire)
+
+    def want_farewell(self, bint begun=False) -> None:
+        """Tell the core that this environment takes time to end; begun: and that it is about to, by itself."""
+        store32(&env_at(self.mapping.base_ptr, self.index).farewell, FAREWELL_BEGUN if begun else FAREWELL_WANTED)
 
     def take(self) -> int:
         """1: an invocation is claimed. 0: there is none. -1: this environment is to end."""

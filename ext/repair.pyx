@@ -47,15 +47,6 @@ def wake_by(Lane lane, Environment env, int event_fd) -> None:
     lane.queue.bells[env.index] = event_fd + 1
 
 
-def retire(Lane lane, Environment env) -> None:
-    """Ask an environment to end as soon as it is idle. It takes no further invocation."""
-    env.retiring = True
-    if env.index >= 0:
-        store32(&env_at(lane.queue.base_ptr, env.index).retire, 1)
-        thaw(lane, env)
-        queue_call(&lane.queue, env.index)
-
-
 def charge(Lane lane, Quota quota) -> None:
     """Count what is outstanding against another quota from now on."""
     cdef int _i
@@ -125,7 +116,9 @@ cdef int leave(Lane lane, Environment env) except -1:
     thaw(lane, env)
     lane.environments[env.index] = None
     env.index = -1
-    if env.is_ready:
+    if env.withdrawn:
+        pass
+    elif env.is_ready:
         lane.ready -= 1
     else:
         lane.starting -= 1
@@ -211,7 +204,8 @@ def sweep(Lane lane, uint64_t now_ns) -> list:
             lane.poison()
             return overdue
         env = lane.environments[owner]
-        busy.add(owner)
+        if not env.withdrawn:
+            busy.add(owner)
         if not is_live(&lane.queue, owner):
             continue    # condemned: its end is under way
         if lane.entries[index].owner != owner:
@@ -225,7 +219,8 @@ def sweep(Lane lane, uint64_t now_ns) -> list:
                 return overdue
     if waiting and lane.ready > len(busy):
         for env in lane.environments:
-            if env is not None and env.is_ready and env.index not in busy and is_live(&lane.queue, env.index):
+            if (env is not None and env.is_ready and not env.withdrawn and env.index not in busy
+                    and is_live(&lane.queue, env.index)):
                 call(lane, env, now_ns)
     return overdue
 

@@ -33,6 +33,7 @@ class Environment:
     used_ns: int
     init_seen: bool
     is_ready: bool
+    withdrawn: bool
     memory_kb: int
     def __init__(self, index: int, serial: int, stream: str) -> None: ...
     def watch(self, gauges: tuple[int, int, int, bytes, bytes], base_kb: int) -> None: ...

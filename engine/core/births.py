@@ -404,6 +404,12 @@ class Births:
             self._not_forked(self._backlog.popleft(), HOPELESS)
         self._send()
 
+    def await_ends(self, environments: list[Environment], within_s: float) -> None:
+        """Wait until these have ended by themselves, or that time is over."""
+        until_s = time.monotonic() + within_s
+        for blank in [self._homes[environment] for environment in environments if environment in self._homes]:
+            readable(blank.pidfd, max(0.0, until_s - time.monotonic()))
+
     def close(self) -> None:
         """End the zygote and every environment, and give back all that they used."""
         forked = [blank for blank in set(self._by_fd.values()) if blank.is_forked()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from dataclasses import replace
 from typing import Any
 
 from ..errors import InvalidParameterValueException, InvalidRuntimeException
@@ -92,9 +93,18 @@ def started_by(configuration: FunctionConfiguration) -> Started | None:
         if language is None or interpreter is None:
             return None
         subject = Subject(runtime, configuration.handler, configuration.memory_mb, dict(configuration.environment))
-        return Started(interpreter, language.launch(interpreter, subject))
+        launch = language.launch(interpreter, subject)
+        if has_extensions(configuration):  # which are started before their runtime, and see what it prints
+            launch = replace(launch, stock=None)
+        return Started(interpreter, launch)
     except RuntimeMissingError as missing:
         raise InvalidRuntimeException(str(missing)) from missing
+
+
+def has_extensions(configuration: FunctionConfiguration) -> bool:
+    """Whether a layer of the function's brings extensions."""
+    folders = (os.path.join(layer.root, "extensions") for layer in configuration.layers)
+    return any(os.listdir(folder) for folder in folders if os.path.isdir(folder))
 
 
 class Started:

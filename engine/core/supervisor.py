@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from .._ext import reclaim, repair
+from .._ext import leaving, reclaim, repair
 from .._ext.environment import Environment
 from .._ext.lane import Lane
 from .._ext.result import uuid_text
@@ -30,6 +30,7 @@ from ..states import Event, State, step
 from . import outcomes
 from .births import LOST, Births, release, widen
 from .cpu_demand import INTERVAL_NS
+from .farewells import FAREWELL_S, Farewells
 from .keep_alive.contract import Eviction, KeepAlive
 from .languages import Started
 from .memory import HostMemory
@@ -92,6 +93,7 @@ class Supervisor:
         self.snapshots = Snapshots(self.births, self.scratches, on_settled=self._snapshot_settled, after=self._after)
         self.births.on_new_zygote = self.snapshots.forget_all
         self.primed = PrimedStock(self.births, self.scratches, after=self._after, is_short=self._memory.is_short)
+        self._farewells = Farewells(self._after, self.births.knows, self.kill)
         self.on_vacant: Callable[[Pool], object] = lambda pool: None  # see `Pool.is_vacant`; what it is told of may go
         self.on_room: Callable[[Lane], object] = lambda lane: None  # a lane with a backlog has one environment more
         self.deaths = 0
@@ -176,6 +178,7 @@ class Supervisor:
         lane.demanded = False
         if lane.closed or lane.poisoned:
             return
+        self._farewells.note(pool)
         longest_ns = repair.longest_running_ns(lane, now_ns)
         load = Load(
             outstanding=_demand(lane),
@@ -415,15 +418,18 @@ class Supervisor:
         """Have it end when it is idle."""
         if environment.state not in (State.GONE, State.RETIRING):
             environment.state = step(environment.state, Event.RETIRE)
-            repair.retire(pool.lane, environment)
+            self._farewells.retire(pool, environment)
 
     def time_out(self, pool: Pool, environment: Environment, index: int, generation: int) -> None:
-        """Its invocation ran over the function's time limit: answer for it, then end it."""
+        """Its invocation ran over the function's time limit: answer for it, and end it; extensions are told first."""
         if environment.state is State.KILLING or not repair.is_outstanding(pool.lane, index, generation):
             return
         memory_kb = self._memory_kb(environment)
-        repair.retire(pool.lane, environment)
-        self.kill(environment)
+        if self._farewells.time_out(pool, environment):
+            environment.state = step(environment.state, Event.RETIRE)
+        else:
+            leaving.retire(pool.lane, environment)
+            self.kill(environment)
         self._answer_overdue(pool, environment, index, generation, hold=True, memory_kb=memory_kb)
 
     def _answer_overdue(
@@ -463,6 +469,7 @@ class Supervisor:
 
     def _tend(self, pool: Pool, now_ns: int) -> None:
         lane = pool.lane
+        self._farewells.note(pool)
         repair.freeze_idle(lane)
         self.upkeep.look(pool)
         if lane.outstanding == 0 and lane.starting == 0:
@@ -482,8 +489,12 @@ class Supervisor:
     def _check_memory(self, pool: Pool, environment: Environment) -> None:
         """End an environment over its memory, or that lost a child to the kernel for it."""
         if environment.pid > 0 and (environment.cell.overdrawn() or environment.cell.oom_kills() > 0):
+            is_news = environment.serial not in pool.killed_for_memory
             pool.killed_for_memory.add(environment.serial)
-            self.kill(environment)
+            if environment.cell.overdrawn() or not self._farewells.wants(pool, environment):
+                self.kill(environment)
+            elif is_news:  # its runtime is gone, or an extension: it ends by itself
+                self._farewells.end_soon(environment)
 
     def _check_init(self, pool: Pool, environment: Environment, now_ns: int) -> None:
         limit_s = pool.init_ahead_limit_s if is_provisioned(environment) else INIT_TIMEOUT_S
@@ -535,6 +546,7 @@ class Supervisor:
         """End every environment and the zygote, and give back all that they used. `abandon` goes before: this may be
         another thread than the loop's."""
         self.snapshots.close()  # first: a template that is ended now is nobody's
+        self.births.await_ends(self._farewells.say(self.pools), FAREWELL_S)
         self.births.close()
         self.scratches.close()
         for pool in self.pools:

@@ -10,7 +10,7 @@ from typing import Any
 
 from kits import forge, put_body
 
-from engine._ext import repair
+from engine._ext import leaving, repair
 from engine._ext.environment import Environment
 from engine._ext.journal import Journal
 from engine._ext.lane import Lane
@@ -147,7 +147,7 @@ class Rig:
     def tick(self, now_ns: int | None = None) -> None:
         self.lane.drain_now()
         for env, index, generation in repair.sweep(self.lane, time.monotonic_ns() if now_ns is None else now_ns):
-            repair.retire(self.lane, env)
+            leaving.retire(self.lane, env)
             repair.fail(
                 self.lane, env, index, b"late", Outcome.TIMEOUT.value, "Sandbox.Timedout", hold=True,
                 whole_timeout=True, generation=generation,
@@ -164,8 +164,8 @@ class Rig:
         assert self.lane.outstanding == self.quota.used == len(waiting)
         assert len(repair.outstanding_slots(self.lane)) + len(self.lane.pending) == len(waiting)
         members = [env for env in self.lane.environments if env is not None]
-        assert self.lane.ready == sum(env.is_ready for env in members)
-        assert self.lane.starting == len(members) - self.lane.ready
+        assert self.lane.ready == sum(env.is_ready and not env.withdrawn for env in members)
+        assert self.lane.starting == sum(not env.is_ready for env in members)
         for answer in self.answers:
             result = answer.results[0] if answer.results else None
             if hasattr(result, "queued_ms"):

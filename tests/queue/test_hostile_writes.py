@@ -15,7 +15,7 @@ from kits import SLOTS, forge, word
 from lanes import SECOND_NS, TIMEOUT_S, Rig
 from oracle import READY_CAPACITY
 
-from engine._ext import reclaim, repair
+from engine._ext import leaving, reclaim, repair
 from engine._ext.queue import FIELDS
 
 U64 = (1 << 64) - 1
@@ -128,7 +128,7 @@ class Attack(RuleBasedStateMachine):
     def retire(self, pick: int) -> None:
         workers = list(self.rig.workers)
         if workers:
-            repair.retire(self.lane, workers[pick % len(workers)])
+            leaving.retire(self.lane, workers[pick % len(workers)])
 
     @rule()
     def reject(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from functools import partial
 
 from ..._ext import port, relay
 from .request import Request, Sink
@@ -12,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    Hold = Callable[[str, int, Callable[[], object]], object]
 
 STREAM_MAX_BYTES = 209_715_200
 UNKNOWN = "Runtime.Unknown"
@@ -39,7 +42,7 @@ BESIDE = {
 class Invocation:
     """Made when the place has claimed one. `is_open`, and its event there, until it is ended, once."""
 
-    __slots__ = ("_beside", "_place", "_trace_id", "deadline_ms", "event", "is_open", "request_id")
+    __slots__ = ("_beside", "_place", "_trace_id", "deadline_ms", "event", "hold", "is_open", "request_id")
 
     def __init__(self, place: relay.Relay, beside: dict[str, Any]) -> None:
         """`beside` is what the place's `extras` fills, anew for each invocation."""
@@ -51,6 +54,7 @@ class Invocation:
         self._beside = dict(beside) if beside else beside
         self._trace_id = place.variables[TRACE_VARIABLE]
         self.is_open = True
+        self.hold: Hold | None = None  # takes what would end it, until extensions are done too
 
     @property
     def trace_id(self) -> str:
@@ -72,12 +76,24 @@ class Invocation:
     def answer(self, body: bytes) -> None:
         """What the handler returned."""
         self._close()
-        self._place.answer(body)
+        if self.hold is None:
+            self._place.answer(body)
+        else:
+            self.hold("", len(body), partial(self._place.answer, body))
 
     def fail(self, body: bytes, error_type: str) -> None:
         """It failed, as `body` says."""
         self._close()
-        self._place.refuse(body, error_type or UNKNOWN)
+        error_type = error_type or UNKNOWN
+        if self.hold is None:
+            self._place.refuse(body, error_type)
+        else:
+            self.hold(error_type, len(body), partial(self._place.refuse, body, error_type))
+
+    def refuse(self, body: bytes, error_type: str) -> None:
+        """End it here and now."""
+        self._close()
+        self._place.refuse(body, error_type)
 
     def _close(self) -> None:
         if not self.is_open:
@@ -168,7 +184,8 @@ class StreamSink(Sink):
 
     def give_up(self) -> None:
         """The rest of a broken one will not come."""
-        self._invocation.fail(TRUNCATED, TRUNCATED_TYPE)
+        if self._invocation.is_open:  # an extension may have ended it
+            self._invocation.fail(TRUNCATED, TRUNCATED_TYPE)
         self._on_ended()
 
 

@@ -10,7 +10,10 @@ from collections.abc import Mapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+    from .loop import Loop
 
 CHANNEL_FD = 3
 WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
@@ -50,12 +53,25 @@ def _bootstrap(places: Mapping[str, str]) -> str:
     raise EntrypointError(f"Couldn't find valid bootstrap(s): [{' '.join(candidates)}]")
 
 
-def start(command: list[str], variables: Mapping[str, str], channel_fd: int | None = None) -> int:
-    """The pid of the process that runs it, with the shim's output. EntrypointError where it cannot be run."""
+def start(
+    command: list[str],
+    variables: Mapping[str, str],
+    channel_fd: int | None = None,
+    *,
+    output_fd: int | None = None,
+    leads_group: bool = False,
+) -> int:
+    """The pid of the process that runs it. EntrypointError where it cannot be run.
+
+    output_fd: its stdout and stderr, the shim's own without it. leads_group: all that it starts can be ended with it.
+    """
     actions = [] if channel_fd is None else [(os.POSIX_SPAWN_DUP2, channel_fd, CHANNEL_FD)]
+    if output_fd is not None:
+        actions += [(os.POSIX_SPAWN_DUP2, output_fd, number) for number in (1, 2)]
+    group: dict[str, Any] = {"setpgroup": 0} if leads_group else {}
     try:
         return os.posix_spawnp(
-            command[0], command, variables, file_actions=actions, setsigdef=IGNORED_BY_PYTHON, setsigmask=()
+            command[0], command, variables, file_actions=actions, setsigdef=IGNORED_BY_PYTHON, setsigmask=(), **group
         )
     except OSError as error:
         raise EntrypointError(f"fork/exec {command[0]}: {_reason(command[0], error)}") from error
@@ -70,6 +86,18 @@ def restore_signals() -> None:
     """Before an execve: what Python ignores, other programs are not to."""
     for number in IGNORED_BY_PYTHON:
         signal.signal(number, signal.SIG_DFL)
+
+
+def on_end(loop: Loop, pid: int, call: Callable[[int], object]) -> None:
+    """Reap a child when it has ended, and hand on its wait status."""
+    pidfd = os.pidfd_open(pid)
+
+    def ended(_: int) -> None:
+        loop.forget(pidfd)
+        os.close(pidfd)
+        call(os.waitpid(pid, 0)[1])
+
+    loop.watch(pidfd, ended)
 
 
 def _reason(path: str, error: OSError) -> str:

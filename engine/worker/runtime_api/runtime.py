@@ -83,7 +83,7 @@ class RuntimeApi:
         next. Lambda, too, takes an invocation for over only then.
         """
         failed, self._failed = self._failed, None
-        if failed is not None:
+        if failed is not None and failed[0].is_open:  # an extension may have ended it
             invocation, body, error_type = failed
             invocation.fail(body, error_type)
             self._on_ended()

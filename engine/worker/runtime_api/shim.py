@@ -8,14 +8,17 @@ import time
 from collections.abc import Callable
 
 from ..._ext import confine
-from ..._ext.relay import Relay
+from ..._ext.relay import RETIRED_IDLE, RETIRED_TIMED_OUT, Relay
 from .. import environment, surroundings
-from . import process
+from . import extension_api, process
+from .companions import Companions
+from .extension import programs_in
 from .invocation import Invocation
 from .listener import Listener
 from .loop import Loop
 from .request import Request, Sink
 from .runtime import RuntimeApi
+from .shutdown import FAILURE, SPINDOWN, TIMED_OUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +54,8 @@ class Shim:
         self._failure: tuple[bytes, str] | None = None  # what a runtime said of an init that failed
         self._late: Invocation | None = None  # which init belongs to
         self._pid = 0
+        self._companions: Companions | None = None
+        self._is_leaving = False
         self._beside: dict[str, Any] = {}
         self._bell_fd = fds[3]
         self._channel_fd = fds[4] if "primed" in order else -1
@@ -92,16 +97,24 @@ class Shim:
             self._begun_ns = time.monotonic_ns()
             self._late = Invocation(relay, self._beside)
         self._loop.watch(self._bell_fd, self._rung)
-        self._start_runtime()
+        self._start()
         while self._status is None:
             self._loop.run_once()
         return self._status()
 
-    def _start_runtime(self) -> None:
-        given, room = self._order["surroundings"], self._order["room"]
-        shares_network = room["network"] == "host"
+    def _start(self) -> None:
+        shares_network = self._order["room"]["network"] == "host"
         address = self._listener.listen(shared_network_uid=os.geteuid() if shares_network else None)
-        variables = self._variables(address)
+        self._process_variables = self._variables(address)
+        programs = programs_in(self._order["layers"])
+        if programs:
+            self._relay.want_farewell()
+            self._company().start(programs, self._process_variables)
+        else:
+            self.start_runtime()
+
+    def start_runtime(self) -> None:
+        given, variables = self._order["surroundings"], self._process_variables
         os.chdir(given["task_root"])
         self._api.assignment = json.dumps(
             {
@@ -120,19 +133,27 @@ class Shim:
     def _start_process(self, variables: dict[str, str]) -> None:
         runtime = self._order["runtime"]
         channel = self._listener.open_channel() if runtime["channel"] else None
+        output = None if self._companions is None else self._companions.runtime_output()
         try:
             command = process.command_of(runtime, self._places(), variables)
-            self._watch_runtime(process.start(command, variables, None if channel is None else channel.fileno()))
+            pid = process.start(
+                command,
+                variables,
+                None if channel is None else channel.fileno(),
+                output_fd=None if output is None else output.write_fd,
+            )
+            self._watch_runtime(pid)
         except process.EntrypointError as error:
             self._cannot_start(str(error))
         finally:
             if channel is not None:
                 channel.close()
+            if output is not None:
+                output.started()
 
     def _watch_runtime(self, pid: int) -> None:
         self._pid = self._relay.runtime_pid = pid
-        pidfd = os.pidfd_open(pid)
-        self._loop.watch(pidfd, lambda _: self._runtime_ended(pidfd))
+        process.on_end(self._loop, pid, self._runtime_ended)
 
     def _places(self) -> dict[str, str]:
         order = self._order
@@ -159,6 +180,10 @@ class Shim:
     def _serve(self, request: Request) -> None:
         if self._api.serves(request.path):
             self._api.serve(request)
+        elif extension_api.serves(request.path):
+            self._company().serve(request)
+            if self._companions is not None and self._companions.are_any:
+                self._relay.want_farewell(begun=self._is_leaving)
         else:
             request.not_found()
 
@@ -168,7 +193,9 @@ class Shim:
     # --- what happens -------------------------------------------------------------------------------------------------
 
     def _ready(self) -> None:
-        if self._late is None:
+        if self._companions is not None:
+            self._companions.runtime_ready()
+        elif self._late is None:
             self._relay.init_ended(self._start_ns, False)
 
     def _ended(self) -> None:
@@ -176,21 +203,29 @@ class Shim:
 
     def _take(self) -> None:
         """Give the runtime that waits an invocation, or wait for one."""
+        if self._pid == 0 or (self._companions is not None and not self._companions.may_take()):
+            return
         if self._late is not None:
             late, self._late = self._late, None
-            self._api.hand_out(late)
+            self._hand_out(late)
             return
         relay = self._relay
         while self._status is None and self._api.waits:
             taken = relay.take()
             if taken < 0:
-                self._status = lambda: 0
-            elif taken:
+                self.leave(SPINDOWN, lambda: 0)
+                return
+            if taken:
                 relay.wake()
-                self._api.hand_out(Invocation(relay, self._beside))
+                self._hand_out(Invocation(relay, self._beside))
             elif relay.doze():
                 return
         relay.wake()
+
+    def _hand_out(self, invocation: Invocation) -> None:
+        if self._companions is not None:
+            self._companions.begin(invocation)
+        self._api.hand_out(invocation)
 
     def _rung(self, _: int) -> None:
         """There may be work, or room for more of a stream, or this environment is to end."""
@@ -200,27 +235,84 @@ class Shim:
             pass
         if self._api.stream is not None:
             self._api.stream.go_on()
-        if not self._api.is_ready and self._relay.is_retired():
+        if self._companions is not None:
+            self._look_for_end()
+        elif not self._api.is_ready and self._relay.is_retired():
             self._status = lambda: 0
-        self._take_if_idle()
+        self.take()
 
-    def _take_if_idle(self) -> None:
+    def _look_for_end(self) -> None:
+        """With extensions there may be a word to end at once, whatever is under way."""
+        word = self._relay.retire_word()
+        if word > RETIRED_IDLE or (word and not self._api.is_ready):
+            self.leave(TIMED_OUT if word == RETIRED_TIMED_OUT else SPINDOWN, lambda: 0)
+
+    def take(self) -> None:
         if self._api.waits:
             self._relay.wake()
             self._take()
 
-    def _runtime_ended(self, pidfd: int) -> None:
-        self._loop.forget(pidfd)
-        _, status = os.waitpid(self._pid, 0)
-        self._relay.runtime_pid = 0
-        self._status = lambda: process.end_as(status)  # nothing is claimed from here on
+    def _runtime_ended(self, status: int) -> None:
+        self._pid = self._relay.runtime_pid = 0  # nothing is claimed from here on
         reads = 0
         while reads < LAST_READS and self._loop.run_once(wait=False):
             reads += 1
         self._api.tell_failure()
+        if self._companions is not None:
+            self._companions.runtime_ended(self._failure[1] if self._failure else "Runtime.ExitError")
         if self._failure is not None:
-            self._status = None
             self._end_failed()
+        else:
+            self.leave(FAILURE, lambda: process.end_as(status))
+
+    def leave(self, reason: str, status: Callable[[], int]) -> None:
+        """End with this status, once extensions have been told why, if there are any."""
+        if self._is_leaving:
+            return
+        self._is_leaving = True
+        self._relay.wake()
+        if self._companions is None or not self._companions.are_any:
+            self._status = status
+            return
+        self._relay.want_farewell(begun=True)
+        self._companions.shut_down(reason, lambda: self._end_with(status))
+
+    def _end_with(self, status: Callable[[], int]) -> None:
+        self._status = status
+
+    # --- for extensions: see `companions.Environment` -----------------------------------------------------------------
+
+    def _company(self) -> Companions:
+        if self._companions is None:
+            phase = "init" if self._late is None else "invoke"
+            self._companions = Companions(self._loop, self._order, self, phase, self._begun_ns)
+        return self._companions
+
+    def about_to_leave(self) -> None:
+        """Before the last answer: an idle environment that does not say so is frozen."""
+        self._relay.want_farewell(begun=True)
+
+    def runtime_waits(self) -> bool:
+        return self._api.waits
+
+    def runtime_pid(self) -> int:
+        return self._pid
+
+    def init_over(self) -> None:
+        if self._late is None:
+            self._relay.init_ended(self._start_ns, False)
+        self.take()
+
+    def init_failed(self, body: bytes, error_type: str) -> None:
+        self._failure = body, error_type
+        self._end_failed()
+
+    def request_id(self) -> str:
+        """Of the invocation under way, if there is one."""
+        if self._late is not None:
+            return self._late.request_id
+        current = self._api.current
+        return current.request_id if current is not None else ""
 
     # --- an init that failed ------------------------------------------------------------------------------------------
 
@@ -239,7 +331,7 @@ class Shim:
         self._end_failed()
 
     def _end_failed(self) -> None:
-        if self._failure is None or self._status is not None:
+        if self._failure is None or self._status is not None or self._is_leaving:
             return
         body, error_type = self._failure
         late, self._late = self._late, None
@@ -248,7 +340,7 @@ class Shim:
         elif late.is_open:
             environment.report_late_init(self._logs_json(), self._begun_ns, error_type)
             late.fail(body, error_type)
-        self._status = lambda: 1
+        self.leave(FAILURE, lambda: 1)
 
     def _logs_json(self) -> bool:
         return str(self._order["surroundings"]["log_format"]).upper() == "JSON"

@@ -23,6 +23,7 @@ cdef class Environment:
     cdef bytes freeze_word, thaw_word
     cdef uint64_t billed_start_ns   # of the start, what its first invocation is billed for
     cdef bint retiring          # told to end: never to be frozen again, or it could not
+    cdef readonly bint withdrawn    # ready, and takes nothing more: its lane counts without it
     cdef uint64_t called_ns, last_called_ns     # while idle, for what waits: first and last
     cdef bint company           # other threads or processes were in there when it was last idle
     cdef uint64_t counted       # invocations served when they were last counted

@@ -9,7 +9,7 @@ cdef extern from *:
     #include <stddef.h>
 
     #define REGION_MAGIC 0x31474552474e45ULL /* "ENGREG1" */
-    #define REGION_ABI 3
+    #define REGION_ABI 4
 
     enum {
         SLOTS = 1024,          /* invocations of one version in the region at once; more wait at the door */
@@ -35,6 +35,12 @@ cdef extern from *:
 
     /* init_state of an environment record */
     enum { INIT_RUNNING = 0, INIT_OK = 1, INIT_FAILED = 2 };
+
+    /* retire of an environment record: end when idle; now, for its invocation ran out of time; now */
+    enum { RETIRE_IDLE = 1, RETIRE_TIMED_OUT = 2, RETIRE_NOW = 3 };
+
+    /* farewell of an environment record: it wants time before it ends; it is about to end by itself */
+    enum { FAREWELL_WANTED = 1, FAREWELL_BEGUN = 2 };
 
     typedef struct {
         uint64_t magic;
@@ -63,7 +69,8 @@ cdef extern from *:
         uint32_t init_state, init_type_len;
         uint64_t restored_ns; /* when a snapshot's memory was in place; 0 of an init */
         uint32_t flow_slot;   /* 1 + the slot whose answer it streams, or 0 */
-        uint8_t _pad1[12];
+        uint32_t farewell;    /* whether it has extensions, to be told before it ends */
+        uint8_t _pad1[8];
         char init_type[TYPE_MAX];
     } env_t;
 
@@ -155,6 +162,11 @@ cdef extern from *:
         INIT_RUNNING
         INIT_OK
         INIT_FAILED
+        RETIRE_IDLE
+        RETIRE_TIMED_OUT
+        RETIRE_NOW
+        FAREWELL_WANTED
+        FAREWELL_BEGUN
     const size_t READY_OFFSET, ENVS_OFFSET, RINGS_OFFSET, SLOTS_OFFSET, MAP_BYTES
     const uint64_t SPILL_OFFSET, REGION_BYTES, FLOW_OFFSET
 
@@ -174,7 +186,7 @@ cdef extern from *:
         uint64_t init_start_ns, init_end_ns, init_log_end
         uint32_t init_state, init_type_len
         uint64_t restored_ns
-        uint32_t flow_slot
+        uint32_t flow_slot, farewell
         char init_type[TYPE_MAX]
 
     ctypedef struct slot_t:
