@@ -17,7 +17,7 @@ from .._ext import linux
 from ..sandbox import root
 from ..sandbox.jail import Jail
 from . import environment, prime, template
-from .runtime_api import shim
+from .runtime_api import peers, shim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def _take_order(jail: Jail, control: socket.socket) -> tuple[dict[str, Any], lis
         if order["purpose"] != PRIME:
             break
         primed = _prime(jail, order, fds)
+    question = peers.open_question() if _shares_network(order) else -1
     made = _move_in(jail, order, fds, primed is not None)
     if made is not None:
         socket.send_fds(control, [b"N"], [made])
@@ -96,7 +97,15 @@ def _take_order(jail: Jail, control: socket.socket) -> tuple[dict[str, Any], lis
     if primed is not None:
         order["primed"] = primed.pid
         fds[2:] = [primed.log_fd, *fds[2:], primed.channel_fd]
+    if question >= 0:
+        order["question"] = True
+        fds.append(question)
     return (order, fds) if control.recv(1) == b"G" else None
+
+
+def _shares_network(order: dict[str, Any]) -> bool:
+    """Whether a Runtime API is where others of this host can reach it."""
+    return "runtime" in order and order["room"]["network"] == "host"
 
 
 def _prime(jail: Jail, order: dict[str, Any], fds: list[int]) -> prime.Primed:

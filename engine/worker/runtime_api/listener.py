@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from .connection import Connection
 from .loop import Loop
+from .peers import owners_of
 from .request import Request, Sink
 
 ADDRESS = "127.0.0.1"
@@ -20,7 +21,6 @@ CONNECTIONS_MAX = 64
 BACKLOG = 128
 SHORT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 RETRY_S = 0.1  # where there is nothing to accept with
-TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 
 
 class Listener:
@@ -33,10 +33,16 @@ class Listener:
         self._connections: set[Connection] = set()
         self._socket: socket.socket | None = None
         self._uid: int | None = None
+        self._question: socket.socket | None = None
 
-    def listen(self, *, shared_network_uid: int | None) -> str:
-        """The address, host:port. With a uid, the network is the host's, and only that user may connect."""
+    def listen(self, *, shared_network_uid: int | None, question_fd: int = -1) -> str:
+        """The address, host:port. With a uid, the network is the host's, and only that user may connect.
+
+        question_fd: of `peers.open_question`, where there is one.
+        """
         self._uid = shared_network_uid
+        if question_fd >= 0:
+            self._question = socket.socket(fileno=question_fd)
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         if shared_network_uid is None:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -102,24 +108,4 @@ class Listener:
         )
 
     def _may_connect(self, peer: tuple[str, int], own: tuple[str, int]) -> bool:
-        return self._uid is None or self._uid in owners_of(peer, own)
-
-
-def owners_of(local: tuple[str, int], remote: tuple[str, int]) -> list[int]:
-    """Users of the sockets at `local` that are connected to `remote`, IPv4."""
-    ends = _written(local), _written(remote)
-    owners = []
-    for table in TABLES:
-        try:
-            with open(table, "rb") as lines:
-                rows = [line.split() for line in lines if ends[0] in line and ends[1] in line]
-        except OSError:
-            continue
-        owners += [int(row[7]) for row in rows if row[1].endswith(ends[0]) and row[2].endswith(ends[1])]
-    return owners
-
-
-def _written(end: tuple[str, int]) -> bytes:
-    """As in /proc/net/tcp: the address's bytes from last to first, and the port, in hexadecimal digits."""
-    host, port = end
-    return b"%b:%04X" % (socket.inet_aton(host)[::-1].hex().upper().encode(), port)
+        return self._uid is None or self._uid in owners_of(peer, own, self._question)

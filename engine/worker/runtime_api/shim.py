@@ -34,8 +34,8 @@ NOT_PROVIDED = ("AWS_EXECUTION_ENV",)  # Lambda sets it for the runtimes that it
 def run(_: environment.Worker, order: dict[str, Any], fds: list[int]) -> int:
     """Be the environment that `order` describes. Returns the exit status of the process.
 
-    fds: the region, its eventfd, the log pipe's write end, the eventfd that says that there is work, and the channel of
-    a runtime that is primed.
+    fds: the region, its eventfd, the log pipe's write end, the eventfd that says that there is work, the channel of a
+    runtime that is primed, and what asks whose a connection is (see peers.py), where the order says so.
     """
     start_ns = time.monotonic_ns()
     environment.settle_in(fds, fds[2])
@@ -59,6 +59,7 @@ class Shim:
         self._beside: dict[str, Any] = {}
         self._bell_fd = fds[3]
         self._channel_fd = fds[4] if "primed" in order else -1
+        self._question_fd = fds[-1] if "question" in order else -1
         self._relay = self._open_relay(fds)
         self._api = RuntimeApi(
             on_ready=self._ready,
@@ -104,7 +105,9 @@ class Shim:
 
     def _start(self) -> None:
         shares_network = self._order["room"]["network"] == "host"
-        address = self._listener.listen(shared_network_uid=os.geteuid() if shares_network else None)
+        address = self._listener.listen(
+            shared_network_uid=os.geteuid() if shares_network else None, question_fd=self._question_fd
+        )
         self._process_variables = self._variables(address)
         programs = programs_in(self._order["layers"])
         if programs:
