@@ -29,12 +29,13 @@ public static class Program
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[Door]:
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     """An engine that has the stand-in on its path, and a cache of its own builds."""
+    cache = tmp_path_factory.mktemp("cache")
+    cache.chmod(0o755)  # functions have users of their own
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dotnet, "FOLDERS", (str(kept_stand_in()),))
-        patch.setenv("ENGINE_CACHE", str(kept_stand_in() / "cache"))
-        shutil.rmtree(kept_stand_in() / "cache", ignore_errors=True)
+        patch.setenv("ENGINE_CACHE", str(cache))
         with DOORS["blocking"]() as opened:
             yield opened
 

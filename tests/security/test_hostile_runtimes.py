@@ -94,7 +94,7 @@ def test_it_sees_itself_and_not_even_what_serves_it(hostile: Hostile, enforced: 
     if "processes" in enforced and "files" in enforced:
         assert told["pids"] == [told["own pid"]] != [hostile.told("parent_pid")]
         assert (told["cwd"], set(told["dev"])) == ("/var/task", reach.DEVICES)
-        assert set(told["root"]) <= reach.ROOT
+        assert set(told["root"]) <= reach.SHOWN
 
 
 def test_it_can_signal_nobody_outside_and_ends_itself_with_what_serves_it(
