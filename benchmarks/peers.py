@@ -14,6 +14,8 @@ PEER: Final = "redis"
 OURS: Final = "engine-socket"
 OURS_HTTP: Final = "engine-http"
 HTTP_PEER: Final = "uvicorn"
+OURS_RUNTIME: Final = "engine-runtime-api"
+RUNTIME_PEER: Final = "runtime-api"
 IN_FLIGHT: Final = 64
 WARM_UP_SHARE: Final = 0.2  # of a measurement: a shape of traffic is shown to the server before it is measured
 FIGURES: Final = (
@@ -46,6 +48,7 @@ def verdicts(outcome: Outcome) -> list[Verdict]:
         _rate(outcome, "socket, 64 connections, one in flight each", "in_flight_per_s", least=0.7),
         _rate(outcome, "socket, pipelined 64 on one connection", "pipelined_per_s", least=2.0),
         _http_rate(outcome, "REST Invoke, 64 connections", least=0.5),
+        _runtime_rate(outcome, "AWS's runtime client, 64 outstanding", least=1.5),
     ]
 
 
@@ -77,6 +80,15 @@ def _http_rate(outcome: Outcome, what: str, *, least: float) -> Verdict:
     if ours is None or not hello:
         return Verdict(what, target, "not measured", None)
     return Verdict(what, target, f"{ours / hello:.2f}x ({ours:,.0f} / {hello:,.0f} per s)", ours >= least * hello)
+
+
+def _runtime_rate(outcome: Outcome, what: str, *, least: float) -> Verdict:
+    """Against the same client on a server that only hands events on: no sandbox, limits, logs or bill."""
+    target = f"≥ {least}x on a minimal Runtime API"
+    ours, bare = outcome.median(OURS_RUNTIME, "in_flight_per_s"), outcome.median(RUNTIME_PEER, "in_flight_per_s")
+    if ours is None or not bare:
+        return Verdict(what, target, "not measured", None)
+    return Verdict(what, target, f"{ours / bare:.2f}x ({ours:,.0f} / {bare:,.0f} per s)", ours >= least * bare)
 
 
 PEERS: Final = Comparison(
