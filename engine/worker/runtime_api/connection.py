@@ -46,6 +46,7 @@ class Connection:
     ) -> None:
         self.is_channel = is_channel
         self.is_open = True
+        self.has_invocation = False  # the last one was handed out on it
         self.heard_at = loop.turn  # when it last said something, in turns of the loop
         self._socket = sock
         self._fd = sock.fileno()
@@ -67,8 +68,9 @@ class Connection:
 
     @property
     def is_busy(self) -> bool:
-        """Whether an answer is owed, or a streamed one is being read."""
-        return bool(self._waiting or self._unsent) or (self._request is not None and self._request.sink is not None)
+        """Whether an answer is owed or awaited, or a streamed one is being read."""
+        reads_stream = self._request is not None and self._request.sink is not None
+        return self.has_invocation or reads_stream or bool(self._waiting or self._unsent)
 
     @property
     def _is_between(self) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
         is_open: bool
         is_channel: bool
+        has_invocation: bool
 
         def flush(self) -> None: ...
         def resume(self) -> None: ...

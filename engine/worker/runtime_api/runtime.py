@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .request import Line
+
 VERSION = b"/2018-06-01/runtime/"
 NEXT = VERSION + b"invocation/next"
 INVOCATION = VERSION + b"invocation/"
@@ -46,6 +48,7 @@ class RuntimeApi:
         self.is_ready = False
         self.has_failed = False
         self.current: Invocation | None = None
+        self._holder: Line | None = None
         self.stream: StreamSink | None = None
         self.assignment: bytes | None = None
         self._parked: Request | None = None
@@ -74,6 +77,10 @@ class RuntimeApi:
         if request is None:
             raise RuntimeError("an invocation for a runtime that does not wait for one")
         self.current = invocation
+        if self._holder is not None:
+            self._holder.has_invocation = False
+        self._holder = request.connection
+        request.connection.has_invocation = True
         request.reply(200, invocation.event, invocation.head())
 
     def tell_failure(self) -> None:
