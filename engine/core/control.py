@@ -52,7 +52,7 @@ from ..store.storage import Storage
 from ..validation import number_problem, refuse, text_problem, validate_configuration
 from .dispatch import Dispatch, LaneSettings
 from .folders import engine_folder, remove_of_dead_processes
-from .languages import check_runtime, python_of
+from .languages import check_runtime, python_of, warn_of_extensions
 from .pools import Pool
 from .provisioned import ProvisionedConcurrency
 from .quarters import jail_plan
@@ -496,6 +496,7 @@ class Control:
         self._changed(change)
         if change.new is None:
             raise RuntimeError("a change that deploys left no configuration")
+        warn_of_extensions(change.new)
         self.dispatch.prepare(change.new)
         return change.new
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 import warnings
 from dataclasses import replace
@@ -13,6 +14,7 @@ from ..model import FunctionConfiguration
 from ..runtimes import catalog
 from ..runtimes.cache import cache_folder
 from ..runtimes.contract import Interpreter, Language, Launch, Prepares, RuntimeMissingError, Subject
+from ..runtimes.python import Python
 from ..settings import OWN_RUNTIME
 
 
@@ -81,24 +83,51 @@ def python_of(runtime: str, *, snap_start: bool) -> str:
 
 
 def started_by(configuration: FunctionConfiguration) -> Started | None:
-    """How the function's runtime process is started; None for one that the engine's own Python runs.
+    """How the function's runtime process is started; None for one that environments run as they are forked.
+
+    That is what the engine's own Python runs, unless layers bring extensions: what starts a process serves those.
 
     Raises InvalidRuntimeException where the host has lost what it needs.
     """
     runtime = configuration.runtime
+    extended = has_extensions(configuration)
     if runtime == OWN_RUNTIME:
-        return None
+        return _own(configuration) if extended else None
     try:
         language, interpreter = _found(runtime, snap_start=configuration.snap_start)
         if language is None or interpreter is None:
-            return None
+            return _own(configuration) if extended else None
         subject = Subject(runtime, configuration.handler, configuration.memory_mb, dict(configuration.environment))
         launch = language.launch(interpreter, subject)
-        if has_extensions(configuration):  # which are started before their runtime, and see what it prints
+        if extended:  # they are started before their runtime, and see what it prints
             launch = replace(launch, stock=None)
         return Started(interpreter, launch)
     except RuntimeMissingError as missing:
         raise InvalidRuntimeException(str(missing)) from missing
+
+
+def _own(configuration: FunctionConfiguration) -> Started | None:
+    """The engine's own Python as a process of its own. None for a version that starts from snapshots."""
+    if configuration.snap_start:
+        return None
+    name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    home = os.path.realpath(sys.base_prefix)
+    interpreter = Interpreter(f"{home}/bin/{name}", platform.python_version(), home)
+    subject = Subject(
+        configuration.runtime, configuration.handler, configuration.memory_mb, dict(configuration.environment)
+    )
+    return Started(interpreter, replace(Python().launch(interpreter, subject), stock=None), is_own=True)
+
+
+def warn_of_extensions(configuration: FunctionConfiguration) -> None:
+    """Of those that will not be run: snapshots are made of a process that has none beside it."""
+    if configuration.snap_start and has_extensions(configuration):
+        warnings.warn(
+            f"{configuration.function_name}: its layers bring extensions, which are not run in a function with "
+            "SnapStart",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def has_extensions(configuration: FunctionConfiguration) -> bool:
@@ -108,11 +137,12 @@ def has_extensions(configuration: FunctionConfiguration) -> bool:
 
 
 class Started:
-    """An interpreter of the host, and how it is started for a function."""
+    """An interpreter of the host, and how it is started for a function. `is_own`: it is the engine's."""
 
-    def __init__(self, interpreter: Interpreter, launch: Launch) -> None:
+    def __init__(self, interpreter: Interpreter, launch: Launch, *, is_own: bool = False) -> None:
         self.interpreter = interpreter
         self.launch = launch
+        self._is_own = is_own
 
     @property
     def stock(self) -> str | None:
@@ -127,6 +157,7 @@ class Started:
             "variables": dict(launch.variables),
             "channel": launch.has_channel,
             "language_root": self.interpreter.home or "/usr",
+            "is_own": self._is_own,
             "homes": [self.interpreter.home] if self.interpreter.home else [],
             "places": {"bootstraps": os.path.realpath(catalog.BOOTSTRAPS), "cache": str(cache_folder())},
         }

@@ -159,7 +159,7 @@ def _use_inner_homes(runtime: dict[str, Any]) -> None:
     """The interpreter, its bootstrap and what it needs, by where the sandbox has them."""
     runtime["places"] = dict(root.RUNTIME_PLACES)
     for home in runtime["homes"]:
-        inside = root.home_inside(home)
+        inside = root.LANGUAGE if runtime["is_own"] else root.home_inside(home)
         runtime["language_root"] = inside
         runtime["command"] = [part.replace(f"{home}/", f"{inside}/") for part in runtime["command"]]
         runtime["variables"] = {

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+from builds import built_rust, zipped
 from doors import ONE_VCPU_MB, PATIENCE_S, Function
 from layers import BOOTSTRAP, PROBE, extended, last_event, probes, shut_down, told, zip_of
 from verdicts import TIMED_OUT, answer, comes_to_log, ends, failure
 
 import engine.sync
+from engine.settings import OWN_RUNTIME
 
 
 def test_an_extension_registers_before_the_runtime_starts_and_hears_of_every_invocation(deploy: Any) -> None:
@@ -296,6 +301,67 @@ def test_with_json_logs_an_extension_is_told_of_in_json(deploy: Any) -> None:
     assert told_of == [
         {**told_of[0], "record": {"name": "probe", "state": "Ready", "events": ["INVOKE", "SHUTDOWN"]}},
     ]
+
+
+def test_the_engines_own_python_has_extensions_too(deploy: Any) -> None:
+    source = "import os, sys\n\ndef handler(event, context):\n    print('handled', flush=True)\n"
+    source += "    return [event, sys.version_info[:2], os.getcwd(), context.aws_request_id]\n"
+    code, layers = zip_of({"main.py": source}, 0o644), [probes("probe")]
+    function = deploy(code, "main.handler", OWN_RUNTIME, layers=layers, network="loopback", timeout_s=10)
+    for number in range(2):
+        result = function({"n": number})
+        assert result.function_error is None, result.payload
+        assert result.json() == [{"n": number}, list(sys.version_info[:2]), "/var/task", result.request_id]
+        assert f"probe: done {result.request_id}" in function.log(result)
+        assert "handled" in function.log(result)
+    assert shut_down(function)["shutdownReason"] == "spindown"
+
+
+def test_snapshots_are_made_without_extensions_and_that_is_said(deploy: Any) -> None:
+    code = zip_of({"main.py": "def handler(event, context):\n    return event\n"}, 0o644)
+    with pytest.warns(RuntimeWarning, match="extensions, which are not run in a function with SnapStart"):
+        function = deploy(code, "main.handler", OWN_RUNTIME, layers=[probes("probe")], snap_start=True)
+    assert answer(function, {"a": 1}) == {"a": 1}
+    assert not [line for line in function.whole_log() if line.startswith("EXTENSION")]
+
+
+def test_an_extension_by_awss_own_client_in_rust(deploy: Any, tmp_path: Path) -> None:
+    """The crate lambda-extension, from crates.io: events, and telemetry over HTTP."""
+    (tmp_path / "layer" / "extensions").mkdir(parents=True)
+    shutil.copy2(built_rust("rust-extension") / "bootstrap", tmp_path / "layer" / "extensions" / "tells")
+    layers = [zipped(tmp_path / "layer", tmp_path / "layer.zip")]
+    function = deploy(BOOTSTRAP, "any.handler", layers=layers, network="loopback", timeout_s=10)
+    result = function({"do": [["say", "hello"], ["sleep", 0.2]]})
+    assert result.function_error is None
+    assert f"rust: INVOKE {result.request_id}" in function.log(result)
+    assert 'rust: Function("hello")' in function.whole_log()
+    assert any(line.startswith("rust: PlatformInitReport") for line in function.whole_log())
+    assert "EXTENSION\tName: tells\tState: Ready\tEvents: [INVOKE, SHUTDOWN]" in function.whole_log()
+    function.door.update_function_configuration(function.name, description="another")
+    comes_to_log(function, "rust: SHUTDOWN")
+    comes_to_log(function, "rust: PlatformReport")
+
+
+WRAPPED = {
+    OWN_RUNTIME: ("main.py", "import os\n\ndef handler(event, context):\n    return os.environ['WRAPPED']\n"),
+    "nodejs22.x": ("main.js", "exports.handler = async () => process.env.WRAPPED;\n"),
+    "ruby3.3": ("main.rb", "def handler(event:, context:)\n  ENV['WRAPPED']\nend\n"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.* runs on .*:RuntimeWarning")
+@pytest.mark.parametrize("runtime", WRAPPED)
+def test_what_a_wrapper_of_a_layer_exports_holds_and_one_that_is_not_there_is_told(deploy: Any, runtime: str) -> None:
+    file, source = WRAPPED[runtime]
+    wrapper = zip_of({"wraps": '#!/bin/sh\nexport WRAPPED="yes, $#"\nexec "$@"\n'})
+    settings = {"layers": [probes("probe"), wrapper], "network": "loopback"}
+    code = zip_of({file: source}, 0o644)
+    wrapped = deploy(code, "main.handler", runtime, environment={"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wraps"}, **settings)
+    assert answer(wrapped).startswith("yes, ")
+    missing = deploy(code, "main.handler", runtime, environment={"AWS_LAMBDA_EXEC_WRAPPER": "/opt/none"}, **settings)
+    told_of = failure(missing)
+    assert told_of["errorType"] == "Runtime.InvalidEntrypoint"
+    assert "fork/exec /opt/none: no such file or directory" in told_of["errorMessage"]
 
 
 def is_gone(function: Function, environment: int) -> None:

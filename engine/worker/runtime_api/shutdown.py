@@ -45,6 +45,7 @@ class Shutdown:
         within_s = EXTERNAL_S if external else INTERNAL_S
         self._deadline_ms = time.time_ns() // 1_000_000 + int(within_s * 1_000)
         self._telling = self._told = self._over = False
+        self._heard: set[str] = set()
         loop.after(within_s, self._finish)
         if runtime_pid:
             send(runtime_pid, signal.SIGTERM)
@@ -74,7 +75,7 @@ class Shutdown:
             if SHUTDOWN not in extension.events:
                 send_group(extension.pid, signal.SIGKILL)
             elif extension.waits:
-                extension.give(self._event())
+                self._tell_one(extension)
         self._look()
 
     def _event(self) -> bytes:
@@ -82,8 +83,13 @@ class Shutdown:
         return json.dumps(told).encode()
 
     def asked(self, extension: Extension) -> None:
-        """It asks for its next event: this is its last."""
+        """It asks for its next event: this is its last. Who asks once more (AWS's client in Rust) waits for its end."""
         if self._told and SHUTDOWN in extension.events and extension.is_external:
+            self._tell_one(extension)
+
+    def _tell_one(self, extension: Extension) -> None:
+        if extension.name not in self._heard:
+            self._heard.add(extension.name)
             extension.give(self._event())
 
     def extension_ended(self) -> None:

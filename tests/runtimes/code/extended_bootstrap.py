@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 
 API = "/2018-06-01/runtime"
@@ -32,8 +33,6 @@ def own_extension():
     """An internal extension: the runtime's process asks for its events on a connection of its own."""
     status, told, identifier = register_within("within", ["INVOKE"])
     if os.environ.get("INTERNAL") == "thread":
-        import threading
-
         threading.Thread(target=listen, args=(identifier,), daemon=True).start()
     return [status, told]
 
@@ -46,7 +45,9 @@ def listen(identifier):
         say("within", event["eventType"], event.get("requestId"))
 
 
-def on_term(*_):
+def wait_for_term():
+    """In a thread: a handler would wait for the main thread, which may just be about to read."""
+    signal.sigwait({signal.SIGTERM})
     say("runtime got SIGTERM")
     if os.environ.get("ON_TERM") != "stay":
         os._exit(0)
@@ -68,7 +69,8 @@ DO = {
 
 def main():
     if "ON_TERM" in os.environ:
-        signal.signal(signal.SIGTERM, on_term)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=wait_for_term, daemon=True).start()
     if "INIT_SAYS" in os.environ:
         say(os.environ["INIT_SAYS"])
     told = own_extension() if "INTERNAL" in os.environ else None

@@ -23,6 +23,7 @@ async function preload() {
 }
 
 function assume(variables) {
+  if ('AWS_LAMBDA_EXEC_WRAPPER' in variables) return; // what the wrapper has made of them holds
   for (const name of Object.keys(process.env)) if (!(name in variables)) delete process.env[name];
   for (const [name, value] of Object.entries(variables)) if (process.env[name] !== value) process.env[name] = value;
   require('module')._initPaths(); // NODE_PATH is read again

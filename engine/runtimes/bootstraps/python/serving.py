@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Replied = tuple[Headers, Buffer]
 
+WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
 BYTES = b"application/octet-stream"
 HTTP_RESPONSE = b"application/vnd.awslambda.http-integration-response"  # a JSON prelude, this, then the body
 PRELUDE_END = bytes(8)
@@ -48,6 +49,8 @@ class Worker:
         """Wait for the assignment and go to the function's code. The handler's name."""
         assignment = json.loads(self.channel.assignment())
         variables: dict[str, str] = assignment["variables"]
+        if WRAPPER in variables:  # it was started with all of these, and what the wrapper has made of them holds
+            variables = dict(os.environ)
         task_root, runtime_dir = assignment["task_root"], variables["LAMBDA_RUNTIME_DIR"]
         layers, stdlib = assignment["layers"], [STDLIB, f"{STDLIB}/lib-dynload"]
         path = import_path.search_path(task_root, layers, [runtime_dir], stdlib, variables.get("PYTHONPATH"))

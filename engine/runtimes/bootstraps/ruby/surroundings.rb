@@ -7,7 +7,8 @@ module EngineRuntime
       # The handler's name. `assignment`: what the Runtime API says that this process is to be.
       def enter(assignment)
         task_root = assignment['task_root']
-        ENV.replace(assignment['variables'])
+        # A process under a wrapper was started with all of them, and what that has made of them holds.
+        ENV.replace(assignment['variables']) unless assignment['variables'].key?('AWS_LAMBDA_EXEC_WRAPPER')
         Dir.chdir(task_root)
         $PROGRAM_NAME = '/var/runtime/bootstrap'
         add_libraries(task_root)
