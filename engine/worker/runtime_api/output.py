@@ -1,4 +1,7 @@
-"""What a process prints, on its way to the function's log: as it is, and line by line for who has subscribed to it."""
+"""What a process prints, on its way to the function's log and to who has subscribed to it: line by line.
+
+The log gets whole lines alone: the other processes of the environment write there too.
+"""
 
 from __future__ import annotations
 
@@ -45,21 +48,29 @@ class Output:
         if not data:
             self._close()
             return 0
-        write_log(data)
         self._split(data)
         return len(data)
 
     def _split(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._on_line(line.decode("utf-8", "replace"))
+        whole, end, rest = data.rpartition(b"\n")
+        if not end:
+            self._rest += rest
+        else:
+            lines, self._rest = self._rest + whole, rest
+            write_log(lines + end)
+            self._tell(lines)
         if len(self._rest) > LINE_MAX_BYTES:
             self._end_line()
+
+    def _tell(self, lines: bytes) -> None:
+        for line in lines.split(b"\n"):
+            self._on_line(line.decode("utf-8", "replace"))
 
     def _end_line(self) -> None:
         rest, self._rest = self._rest, b""
         if rest:
-            self._on_line(rest.decode("utf-8", "replace"))
+            write_log(rest + b"\n")
+            self._tell(rest)
 
     def _close(self) -> None:
         """Nobody has the other end any more."""
