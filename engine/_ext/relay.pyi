@@ -4,6 +4,7 @@ ANSWER_MAX_BYTES: int
 RETIRED_IDLE: int
 RETIRED_TIMED_OUT: int
 RETIRED_NOW: int
+TOO_LARGE: bytes
 TOO_LARGE_TYPE: str
 
 class Relay(Port):

@@ -28,13 +28,19 @@ def outcome(ours: Turn, redis: Turn = REDIS) -> Outcome:
 )
 def test_each_target_is_met_up_to_its_bound(p50_us: float, in_flight: float, pipelined: float, met: list[bool]) -> None:
     ours = {"sequential_p50_us": p50_us, "in_flight_per_s": in_flight, "pipelined_per_s": pipelined}
-    assert [verdict.met for verdict in verdicts(outcome(ours))] == [*met, None]  # HTTP was not measured
+    assert [verdict.met for verdict in verdicts(outcome(ours))] == [*met, None, None]  # nor HTTP, nor runtimes
 
 
 def test_http_is_held_against_uvicorn_that_echoes_itself() -> None:
     for rate, met in ((10_000.0, True), (9_999.0, False)):
         turns = {"engine-http": [{"in_flight_per_s": rate}], "uvicorn": [{"in_flight_per_s": 20_000.0}]}
         assert verdicts(Outcome(turns=turns))[3].met is met
+
+
+def test_a_runtime_is_held_against_the_same_client_on_a_minimal_server() -> None:
+    for rate, met in ((15_000.0, True), (14_999.0, False)):
+        turns = {"engine-runtime-api": [{"in_flight_per_s": rate}], "runtime-api": [{"in_flight_per_s": 10_000.0}]}
+        assert verdicts(Outcome(turns=turns))[4].met is met
 
 
 def test_pipelined_calls_are_held_against_redis_without_pipelining() -> None:
@@ -59,5 +65,5 @@ def test_programs_get_ratios_against_redis_and_failures_by_name() -> None:
     figures = told["figures"]["engine-socket"]
     assert figures["sequential_p50_us"] == {"median": 10.0, "low": 10.0, "high": 10.0, "times_better_than_redis": 2.0}
     assert figures["in_flight_per_s"]["times_better_than_redis"] == 0.5
-    assert [target["met"] for target in told["targets"]] == [True, False, None, None]
+    assert [target["met"] for target in told["targets"]] == [True, False, None, None, None]
     assert told["failures"] == {"ray": "ImportError: no ray"}
