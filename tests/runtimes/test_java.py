@@ -287,7 +287,7 @@ def test_zip_bytes_of_a_jar(java: Any, jar: Path) -> None:
 def test_a_jar_and_a_handler_with_colons_on_the_command_line(jar: Path) -> None:
     event = json.dumps({"customer": "Ada", "prices": ["1"]})
     options = ["--runtime", RUNTIME, "--memory", "1769", "--timeout", "60", "--event", event]
-    command = [sys.executable, "-m", "engine", "run", f"{jar}:behaves.Orders::price", *options]
+    command = [sys.executable, "-P", "-m", "engine", "run", f"{jar}:behaves.Orders::price", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, json.loads(done.stdout)) == (0, {"text": "Ada", "total": 1}), done.stderr
 
