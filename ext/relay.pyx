@@ -10,7 +10,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from engine._ext.flow_ring cimport ring_write
 from engine._ext.layout cimport *
 from engine._ext.port cimport ANSWER_MAX, Port
-from engine._ext.queue cimport claim_next, env_at, flag_finished, slot_at, work_waits
+from engine._ext.queue cimport (
+    NONE, claim_next, env_at, flag_finished, may_spin, slot_at, spin_for_work, work_waits
+)
 
 from engine._ext.port import TOO_LARGE
 
@@ -55,6 +57,7 @@ cdef extern from * nogil:
     uint32_t peak_kb_of(int)
 
 cdef enum:
+    HOT_GAP_NS = 200000
     PEAK_NS = 100000000     # how often the runtime's peak memory is read, at most: 20 µs each
 
 RETIRED_IDLE, RETIRED_TIMED_OUT, RETIRED_NOW = RETIRE_IDLE, RETIRE_TIMED_OUT, RETIRE_NOW
@@ -83,13 +86,18 @@ cdef class Relay(Port):
     def take(self) -> int:
         """1: an invocation is claimed. 0: there is none. -1: this environment is to end.
 
-        It does not spin: it would on the CPU, and the CPU share, that its own runtime needs.
+        It spins where calls follow each other and no other environment sleeps, which would be called in its place: it
+        would then spin on the CPU that the other's runtime needs.
         """
         cdef char* base_ptr = self.mapping.base_ptr
         cdef int index
         if load32(&env_at(base_ptr, self.index).retire):
             return -1
         index = claim_next(base_ptr, self.index, &self.word)
+        if index == NONE and self.gap_ns < HOT_GAP_NS and not others_sleep(base_ptr) and may_spin(base_ptr):
+            with nogil:
+                spin_for_work(base_ptr, self.index)
+            index = claim_next(base_ptr, self.index, &self.word)
         if index < 0:
             return 0
         self.slot = index
@@ -174,3 +182,12 @@ cdef class Relay(Port):
         if self.runtime_pid <= 0:
             return own
         return own + cpu_ns_of(self.runtime_pid) + awaited_ns_of(self.runtime_pid)
+
+
+cdef bint others_sleep(char* base_ptr) noexcept:
+    """Whether an environment waits for a bell; whoever asks does not."""
+    cdef int w
+    for w in range(ENV_WORDS):
+        if load64(&(<region_t*>base_ptr).sleeping[w]):
+            return True
+    return False
