@@ -17,6 +17,9 @@ HTTP_PEER: Final = "uvicorn"
 OURS_RUNTIME: Final = "engine-runtime-api"
 RUNTIME_PEER: Final = "runtime-api"
 IN_FLIGHT: Final = 64
+IN_FLIGHT_RATE: Final = "in_flight_per_s"
+Rate = tuple[str, str]
+REDIS: Final[Rate] = (PEER, IN_FLIGHT_RATE)
 WARM_UP_SHARE: Final = 0.2  # of a measurement: a shape of traffic is shown to the server before it is measured
 FIGURES: Final = (
     Figure("sequential_p50_us", "one blocking client, p50", "µs"),
@@ -45,10 +48,41 @@ def measure(contender: Contender, seconds: float) -> Turn:
 def verdicts(outcome: Outcome) -> list[Verdict]:
     return [
         _latency(outcome, "socket, one blocking client, p50", most=2.0),
-        _rate(outcome, "socket, 64 connections, one in flight each", "in_flight_per_s", least=0.7),
-        _rate(outcome, "socket, pipelined 64 on one connection", "pipelined_per_s", least=2.0),
-        _http_rate(outcome, "REST Invoke, 64 connections", least=0.5),
-        _runtime_rate(outcome, "AWS's runtime client, 64 outstanding", least=1.5),
+        _rate(
+            outcome,
+            "socket, 64 connections, one in flight each",
+            (OURS, IN_FLIGHT_RATE),
+            REDIS,
+            least=0.7,
+            of="Redis with 64 connections",
+        ),
+        # Redis with nothing pipelined, whatever the shape of our own traffic.
+        _rate(
+            outcome,
+            "socket, pipelined 64 on one connection",
+            (OURS, "pipelined_per_s"),
+            REDIS,
+            least=2.0,
+            of="Redis with 64 connections",
+        ),
+        # What HTTP alone costs: a server of the same kind that runs the handler in its own process.
+        _rate(
+            outcome,
+            "REST Invoke, 64 connections",
+            (OURS_HTTP, IN_FLIGHT_RATE),
+            (HTTP_PEER, IN_FLIGHT_RATE),
+            least=0.5,
+            of="uvicorn that echoes itself",
+        ),
+        # The same client on a server that only hands events on: no sandbox, limits, logs or bill.
+        _rate(
+            outcome,
+            "AWS's runtime client, 64 outstanding",
+            (OURS_RUNTIME, IN_FLIGHT_RATE),
+            (RUNTIME_PEER, IN_FLIGHT_RATE),
+            least=1.5,
+            of="on a minimal Runtime API",
+        ),
     ]
 
 
@@ -64,31 +98,13 @@ def _latency(outcome: Outcome, what: str, *, most: float) -> Verdict:
     return Verdict(what, target, measured, median <= most)
 
 
-def _rate(outcome: Outcome, what: str, key: str, *, least: float) -> Verdict:
-    """Against Redis with 64 connections and nothing pipelined, whatever the shape of our own traffic."""
-    target = f"≥ {least}x Redis with 64 connections"
-    ours, redis = outcome.median(OURS, key), outcome.median(PEER, "in_flight_per_s")
-    if ours is None or not redis:
+def _rate(outcome: Outcome, what: str, ours: Rate, peer: Rate, *, least: float, of: str) -> Verdict:
+    """One contender's rate against another's; each is a name and a figure's key."""
+    target = f"≥ {least}x {of}"
+    rate, other = outcome.median(*ours), outcome.median(*peer)
+    if rate is None or not other:
         return Verdict(what, target, "not measured", None)
-    return Verdict(what, target, f"{ours / redis:.2f}x ({ours:,.0f} / {redis:,.0f} per s)", ours >= least * redis)
-
-
-def _http_rate(outcome: Outcome, what: str, *, least: float) -> Verdict:
-    """Against what HTTP alone costs: a server of the same kind that runs the handler in its own process."""
-    target = f"≥ {least}x uvicorn that echoes itself"
-    ours, hello = outcome.median(OURS_HTTP, "in_flight_per_s"), outcome.median(HTTP_PEER, "in_flight_per_s")
-    if ours is None or not hello:
-        return Verdict(what, target, "not measured", None)
-    return Verdict(what, target, f"{ours / hello:.2f}x ({ours:,.0f} / {hello:,.0f} per s)", ours >= least * hello)
-
-
-def _runtime_rate(outcome: Outcome, what: str, *, least: float) -> Verdict:
-    """Against the same client on a server that only hands events on: no sandbox, limits, logs or bill."""
-    target = f"≥ {least}x on a minimal Runtime API"
-    ours, bare = outcome.median(OURS_RUNTIME, "in_flight_per_s"), outcome.median(RUNTIME_PEER, "in_flight_per_s")
-    if ours is None or not bare:
-        return Verdict(what, target, "not measured", None)
-    return Verdict(what, target, f"{ours / bare:.2f}x ({ours:,.0f} / {bare:,.0f} per s)", ours >= least * bare)
+    return Verdict(what, target, f"{rate / other:.2f}x ({rate:,.0f} / {other:,.0f} per s)", rate >= least * other)
 
 
 PEERS: Final = Comparison(

@@ -97,8 +97,7 @@ def started_by(configuration: FunctionConfiguration) -> Started | None:
         language, interpreter = _found(runtime, snap_start=configuration.snap_start)
         if language is None or interpreter is None:
             return _own(configuration) if extended else None
-        subject = Subject(runtime, configuration.handler, configuration.memory_mb, dict(configuration.environment))
-        launch = language.launch(interpreter, subject)
+        launch = language.launch(interpreter, _subject(configuration))
         if extended:  # they are started before their runtime, and see what it prints
             launch = replace(launch, stock=None)
         return Started(interpreter, launch)
@@ -113,10 +112,13 @@ def _own(configuration: FunctionConfiguration) -> Started | None:
     name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     home = os.path.realpath(sys.base_prefix)
     interpreter = Interpreter(f"{home}/bin/{name}", platform.python_version(), home)
-    subject = Subject(
-        configuration.runtime, configuration.handler, configuration.memory_mb, dict(configuration.environment)
-    )
-    return Started(interpreter, replace(Python().launch(interpreter, subject), stock=None), is_own=True)
+    launch = replace(Python().launch(interpreter, _subject(configuration)), stock=None)
+    return Started(interpreter, launch, is_own=True)
+
+
+def _subject(configuration: FunctionConfiguration) -> Subject:
+    environment = dict(configuration.environment)
+    return Subject(configuration.runtime, configuration.handler, configuration.memory_mb, environment)
 
 
 def warn_of_extensions(configuration: FunctionConfiguration) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ..sandbox import root
 from ..sandbox.jail import Jail
-from . import surroundings
+from . import environment, surroundings
 from .runtime_api import process
 
 TYPE_CHECKING = False
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 FDS_MOST = 1 << 20
-OPEN_FILES_MAX = 1_024
 CANNOT_RUN = 127
 
 
@@ -57,7 +56,7 @@ def _become(jail: Jail, order: dict[str, Any], places: dict[str, str], channel_f
     jail.confine(order["room"]["uid"], readable=[])
     os.dup2(channel_fd, process.CHANNEL_FD)
     os.closerange(process.CHANNEL_FD + 1, FDS_MOST)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES_MAX, OPEN_FILES_MAX))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (environment.OPEN_FILES_MAX, environment.OPEN_FILES_MAX))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     process.restore_signals()
     os.chdir("/")
