@@ -12,25 +12,33 @@ LINK = [
 ]  # every symbol is bound when a module is loaded: an environment's init has no linker left
 FLAGS = ["-O1", "-g", "-UNDEBUG"] if DEBUG else ["-O3", "-g0"]
 
+HEADERS = [str(header) for header in sorted(Path("ext").rglob("*.h"))]
+# That other languages load, and where they find them.
+LIBRARIES = {"java/surroundings.c": "java.surroundings", "node/place.c": "node.place", "place/place.c": "place"}
+
 setup(
     ext_modules=cythonize(
         [
             Extension(
                 f"engine._ext.{source.stem}",
                 [str(source)],
+                include_dirs=["ext"],
                 extra_compile_args=["-std=gnu11", *FLAGS],
                 extra_link_args=LINK,
-                depends=[str(header) for header in sorted(Path("ext").rglob("*.h"))],
+                depends=HEADERS,
             )
             for source in sorted(Path("ext").glob("*.pyx"))
         ]
         + [
-            Extension(  # no module, but a library that Java loads
-                "engine.runtimes.bootstraps.java.surroundings",
-                ["ext/java/surroundings.c"],
-                extra_compile_args=["-std=gnu11", *FLAGS],
+            Extension(
+                f"engine.runtimes.bootstraps.{module}",
+                [f"ext/{source}"],
+                include_dirs=["ext"],
+                extra_compile_args=["-std=gnu11", "-fvisibility=hidden", *FLAGS],
                 extra_link_args=LINK,
+                depends=HEADERS,
             )
+            for source, module in LIBRARIES.items()
         ],
         include_path=["ext"],
         compiler_directives={

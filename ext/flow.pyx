@@ -17,7 +17,8 @@ from engine._ext.layout cimport *
 from engine._ext.queue cimport (
     ILLEGAL, is_live, queue_call, queue_forget, queue_t, slot_at, word_owner, word_phase
 )
-from engine._ext.result cimport SUCCEEDED, write_uuid
+from engine._ext.result cimport SUCCEEDED
+from engine._ext.uuid cimport write_uuid
 
 RING_BYTES = FLOW_RING
 STREAM_MAX_BYTES = FLOW_MAX

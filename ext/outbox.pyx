@@ -3,7 +3,8 @@
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memmove
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from engine._ext.result cimport InvokeResult, write_uuid
+from engine._ext.result cimport InvokeResult
+from engine._ext.uuid cimport write_uuid
 from engine._ext.wire cimport *
 
 from engine._ext.result import OUTCOMES as _OUTCOMES, STARTS as _STARTS

@@ -6,30 +6,19 @@ KeyboardInterrupt) passes through `serve` and ends the process, as in Lambda.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
-from posix.unistd cimport usleep
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.iterator cimport PyIter_Check
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from engine._ext.flow_ring cimport ring_wait, ring_write
-from engine._ext.kernel cimport (
-    awaited_cpu_ns, monotonic_ns, peak_memory_kb, process_cpu_ns, read_all, unread_bytes, write_all
-)
+from engine._ext.kernel cimport monotonic_ns, read_all
 from engine._ext.layout cimport *
 from engine._ext.linux cimport Mapping
-from engine._ext.queue cimport (
-    ILLEGAL, NONE, claim_next, env_at, finish, flag_finished, may_spin, sleep_for_work, slot_at, spin_for_work
-)
-from engine._ext.result cimport write_uuid
+from engine._ext.place cimport *
+from engine._ext.queue cimport env_at, flag_finished
+from engine._ext.uuid cimport TRACE_LENGTH, UUID_LENGTH, write_trace, write_uuid
 
-cdef enum:
-    HOT_GAP_NS = 200000         # invocations that follow each other faster than this are worth spinning for
-    SAMPLE_MEMORY_NS = 20000    # how often peak memory and CPU time are read, at most
-    SAMPLE_CPU_NS = 1000000
-    LOG_LOOKS = 20000           # about two seconds; the engine that takes longer for one read is as good as dead
-
-TOO_LARGE = (b'{"errorType":"Function.ResponseSizeTooLarge","errorMessage":"Response payload size exceeded maximum '
-             b'allowed payload size (6291556 bytes)."}')
+TOO_LARGE = <bytes>TOO_LARGE_ANSWER
 STREAM_TOO_LARGE = TOO_LARGE.replace(b"6291556", b"209715200")
 BYTES = b"application/octet-stream"
 HTTP_RESPONSE = b"application/vnd.awslambda.http-integration-response"  # a JSON prelude, this, then the body
@@ -41,10 +30,10 @@ cdef class LambdaContext:
     """The object that a handler gets as its second argument."""
     @property
     def aws_request_id(self) -> str:
-        cdef char text[36]
+        cdef char text[UUID_LENGTH]
         if self.own_id is None:
             write_uuid(self.raw_id, text)
-            self.own_id = PyUnicode_DecodeASCII(text, 36, NULL)
+            self.own_id = PyUnicode_DecodeASCII(text, UUID_LENGTH, NULL)
         return self.own_id
 
     @aws_request_id.setter
@@ -95,16 +84,9 @@ cdef class Port:
     def open(self, int region_fd, int index, int event_fd, int log_fd, uint64_t timeout_ns) -> None:
         """Take this place in a region. Raises OSError, RuntimeError for a region of another version of the engine."""
         self.mapping = Mapping(region_fd)
-        cdef region_t* head_ptr = <region_t*>self.mapping.base_ptr
-        if head_ptr.magic != REGION_MAGIC or head_ptr.abi != REGION_ABI:
+        if not is_our_region(self.mapping.base_ptr):
             raise RuntimeError("the shared region is of another version of the engine")
-        self.index = index
-        self.region_fd = region_fd
-        self.event_fd = event_fd
-        self.log_fd = log_fd
-        self.timeout_ns = timeout_ns
-        self.slot = -1
-        self.gap_ns = HOT_GAP_NS
+        place_open(&self.place, self.mapping.base_ptr, region_fd, index, event_fd, log_fd, timeout_ns)
 
     def leave(self) -> None:
         """Give the place up: the region is mapped no more."""
@@ -115,17 +97,17 @@ cdef class Port:
 
         restored_ns: when the memory of a snapshot was in place, for a start from one.
         """
-        cdef env_t* record_ptr = env_at(self.mapping.base_ptr, self.index)
+        cdef env_t* record_ptr = env_at(self.place.base, self.place.index)
         cdef bytes name = error_type.encode("ascii", "replace")[:TYPE_MAX]
         memcpy(record_ptr.init_type, PyBytes_AS_STRING(name), len(name))
         record_ptr.init_type_len = <uint32_t>len(name)
         record_ptr.init_start_ns = start_ns
         record_ptr.restored_ns = restored_ns
         record_ptr.init_end_ns = monotonic_ns()
-        self.init_cpu_ns = self.cpu_used()
-        record_ptr.init_log_end = self.log_position()
+        self.place.init_cpu_ns = self.cpu_used()
+        record_ptr.init_log_end = log_position(&self.place)
         store32(&record_ptr.init_state, INIT_FAILED if failed else INIT_OK)
-        flag_finished(self.mapping.base_ptr, self.index, self.event_fd)
+        flag_finished(self.place.base, self.place.index, self.place.event_fd)
 
     def request_id(self) -> str:
         """The id of the invocation under way; empty before the first."""
@@ -137,32 +119,25 @@ cdef class Port:
 
     def claim(self) -> bool:
         """Wait for an invocation and claim it. False when this environment is to end instead."""
-        cdef int index = NONE
-        cdef char* base_ptr = self.mapping.base_ptr
-        cdef bint hot
+        cdef int taken
         while True:
-            if load32(&env_at(base_ptr, self.index).retire):
-                return False
-            index = claim_next(base_ptr, self.index, &self.word)
-            if index >= 0:
-                self.slot = index
-                return True
-            hot = self.gap_ns < HOT_GAP_NS
+            taken = place_take(&self.place)
+            if taken != NOTHING_YET:
+                return taken == TAKEN
             with nogil:
-                if index == ILLEGAL or not (hot and may_spin(base_ptr) and spin_for_work(base_ptr, self.index)):
-                    sleep_for_work(base_ptr, self.index)
+                place_wait(&self.place)
             PyErr_CheckSignals()
 
     def serve(self) -> None:
         """Take invocations until the core asks this environment to end."""
-        while self.slot >= 0 or self.claim():
+        while self.place.slot >= 0 or self.claim():
             self.run()
 
     def begin(self) -> None:
         """Stamp the invocation that was claimed, before there is a handler to run it: its time runs from here."""
-        self.begun_ns = monotonic_ns()
+        self.place.begun_ns = monotonic_ns()
         try:
-            self.start(slot_at(self.mapping.base_ptr, self.slot))
+            self.start(place_slot(&self.place))
         except Exception:   # told when the handler would run
             pass
 
@@ -172,14 +147,10 @@ cdef class Port:
 
     cdef bytes start(self, slot_t* slot_ptr):
         """Stamp the claim, make the context, return the event's bytes."""
-        cdef uint64_t now_ns = self.begun_ns if self.begun_ns else monotonic_ns(), gap_ns
+        cdef uint64_t now_ns = place_start(&self.place)
         cdef uint32_t length = slot_ptr.in_len, extra = slot_ptr.in_extra_len
         cdef LambdaContext context = LambdaContext.__new__(LambdaContext)
         cdef bytes body
-        slot_ptr.claimed_ns = now_ns
-        if self.ended_ns:
-            gap_ns = now_ns - self.ended_ns
-            self.gap_ns = min((self.gap_ns * 7 + gap_ns) >> 3, <uint64_t>(HOT_GAP_NS * 2))
         memcpy(context.raw_id, slot_ptr.request_id, 16)
         context.function_name = self.function_name
         context.function_version = self.function_version
@@ -189,13 +160,13 @@ cdef class Port:
         context.log_stream_name = self.log_stream_name
         context.make_identity = self.make_identity
         context.log_sink = self.log_sink
-        context.deadline_ns = now_ns + self.timeout_ns
+        context.deadline_ns = now_ns + self.place.timeout_ns
         self.context = context
         self.trace(context)
         if slot_ptr.in_flags & IN_SPILLED:
             body = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>length + extra)
-            if read_all(self.region_fd, PyBytes_AS_STRING(body), <size_t>length + extra,
-                        SPILL_OFFSET + <uint64_t>self.slot * SPAN):
+            if read_all(self.place.region_fd, PyBytes_AS_STRING(body), <size_t>length + extra,
+                        SPILL_OFFSET + <uint64_t>self.place.slot * SPAN):
                 raise OSError("the event cannot be read from shared memory")
         else:
             body = PyBytes_FromStringAndSize(<char*>slot_ptr.body, min(<uint64_t>length + extra, <uint64_t>INLINE_MAX))
@@ -207,22 +178,13 @@ cdef class Port:
 
     cdef int trace(self, LambdaContext context) except -1:
         """A trace header of its own for each invocation, where the function and its SDK look for it."""
-        cdef char text[36]
-        cdef char header[75]
-        write_uuid(context.raw_id, text)
-        memcpy(header, b"Root=1-xxxxxxxx-xxxxxxxxxxxxxxxxxxxxxxxx;Parent=xxxxxxxxxxxxxxxx;Sampled=0", 74)
-        memcpy(header + 7, text, 8)
-        memcpy(header + 16, text + 9, 4)
-        memcpy(header + 20, text + 14, 4)
-        memcpy(header + 24, text + 19, 4)
-        memcpy(header + 28, text + 24, 12)
-        memcpy(header + 48, text + 24, 12)
-        memcpy(header + 60, text + 9, 4)
-        self.variables[b"_X_AMZN_TRACE_ID"] = PyBytes_FromStringAndSize(header, 74)
+        cdef char header[TRACE_LENGTH]
+        write_trace(context.raw_id, header)
+        self.variables[b"_X_AMZN_TRACE_ID"] = PyBytes_FromStringAndSize(header, TRACE_LENGTH)
         return 0
 
     cdef int run(self) except -1:
-        cdef slot_t* slot_ptr = slot_at(self.mapping.base_ptr, self.slot)
+        cdef slot_t* slot_ptr = place_slot(&self.place)
         cdef object answer
         cdef str error_type = ""
         try:
@@ -273,8 +235,8 @@ cdef class Port:
         """What is sent for the claimed invocation is of this type, of 255 bytes at most."""
         cdef bytes head = bytes([len(content_type)]) + content_type
         self.streamed = 0
-        store32(&env_at(self.mapping.base_ptr, self.index).flow_slot, <uint32_t>self.slot + 1)
-        if ring_write(self.region_fd, self.mapping.base_ptr, self.slot, PyBytes_AS_STRING(head), len(head)) < 0:
+        store32(&env_at(self.place.base, self.place.index).flow_slot, <uint32_t>self.place.slot + 1)
+        if ring_write(self.place.region_fd, self.place.base, self.place.slot, PyBytes_AS_STRING(head), len(head)) < 0:
             raise OSError("the answer cannot be written to shared memory")
 
     def send(self, bytes chunk not None) -> bool:
@@ -293,83 +255,37 @@ cdef class Port:
         cdef int64_t written
         while left:
             with nogil:
-                written = ring_write(self.region_fd, self.mapping.base_ptr, self.slot, from_ptr, left)
+                written = ring_write(self.place.region_fd, self.place.base, self.place.slot, from_ptr, left)
             if written < 0:
                 raise OSError("the answer cannot be written to shared memory")
             from_ptr += written
             left -= <size_t>written
             if written:
-                flag_finished(self.mapping.base_ptr, self.index, self.event_fd)
+                flag_finished(self.place.base, self.place.index, self.place.event_fd)
             if left:
                 with nogil:
-                    ring_wait(self.mapping.base_ptr, self.index, self.slot, left)
+                    ring_wait(self.place.base, self.place.index, self.place.slot, left)
                 PyErr_CheckSignals()
         return 0
 
     cdef int put(self, bytes answer, str error_type, bint failed) except -1:
         """Write the answer and its stamps into the slot and announce it."""
-        cdef slot_t* slot_ptr = slot_at(self.mapping.base_ptr, self.slot)
-        cdef size_t length = PyBytes_GET_SIZE(answer), type_length = 0
-        cdef uint32_t flags = 0
-        cdef bytes kind
+        cdef bytes kind = error_type.encode("ascii", "replace")[:TYPE_MAX] if failed else b""
+        cdef size_t length = PyBytes_GET_SIZE(answer)
         if failed:
-            flags = OUT_ERROR
-            kind = error_type.encode("ascii", "replace")[:TYPE_MAX]
-            type_length = len(kind)
-            answer = answer[:ANSWER_MAX] + kind
-            length = len(answer) - type_length
-        if length + type_length <= INLINE_MAX:
-            memcpy(slot_ptr.body, PyBytes_AS_STRING(answer), length + type_length)
-        else:
-            flags |= OUT_SPILLED
-            if write_all(self.region_fd, PyBytes_AS_STRING(answer), length + type_length,
-                         SPILL_OFFSET + <uint64_t>self.slot * SPAN):
-                raise OSError("the answer cannot be written to shared memory")
-        self.begun_ns = 0
-        slot_ptr.out_len = <uint32_t>length
-        slot_ptr.out_type_len = <uint32_t>type_length
-        slot_ptr.out_flags = flags
-        slot_ptr.log_end = self.log_position()
-        self.ended_ns = monotonic_ns()
+            length = min(length, <size_t>ANSWER_MAX)
+        if place_write(&self.place, PyBytes_AS_STRING(answer), length, PyBytes_AS_STRING(kind), PyBytes_GET_SIZE(kind)):
+            raise OSError("the answer cannot be written to shared memory")
+        place_end(&self.place, length, PyBytes_GET_SIZE(kind), failed)
         self.sample()
-        slot_ptr.memory_kb = self.memory_kb
-        slot_ptr.cpu_ns = self.cpu_ns
-        slot_ptr.done_ns = self.ended_ns
-        finish(self.mapping.base_ptr, self.index, self.slot, self.word, self.event_fd)
-        self.slot = -1
+        place_announce(&self.place)
         return 0
 
     cdef uint64_t cpu_used(self) noexcept:
         """CPU time that this environment had or wanted, in ns."""
-        return process_cpu_ns() + awaited_cpu_ns()
-
-    cdef uint64_t log_position(self) noexcept:
-        """How many bytes were ever written to the log pipe: see environment.pyx for the other half.
-
-        The core may be preempted in the middle of a read, by this very process: then spinning would keep it out.
-        """
-        cdef env_t* record_ptr = env_at(self.mapping.base_ptr, self.index)
-        cdef uint64_t before = 0, after
-        cdef int64_t unread = 0
-        cdef int tries
-        for tries in range(LOG_LOOKS):
-            before = load64(&record_ptr.log_read)
-            unread = unread_bytes(self.log_fd)
-            acquire_fence()     # the kernel was asked before the second look
-            after = load64(&record_ptr.log_read)
-            if before == after and before & 1 == 0:
-                break
-            if tries < 100:
-                relax()
-            else:
-                usleep(20)
-        return (before >> 1) + <uint64_t>max(unread, <int64_t>0)
+        return own_cpu_ns()
 
     cdef int sample(self) noexcept:
-        if self.ended_ns - self.sampled_ns >= SAMPLE_MEMORY_NS:
-            self.sampled_ns = self.ended_ns
-            self.memory_kb = peak_memory_kb()
-        if self.ended_ns - self.cpu_sampled_ns >= SAMPLE_CPU_NS:
-            self.cpu_sampled_ns = self.ended_ns
-            self.cpu_ns = self.cpu_used() - self.init_cpu_ns
+        sample_memory(&self.place)
+        sample_cpu(&self.place)
         return 0

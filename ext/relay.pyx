@@ -9,10 +9,9 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from engine._ext.flow_ring cimport ring_write
 from engine._ext.layout cimport *
-from engine._ext.port cimport ANSWER_MAX, Port
-from engine._ext.queue cimport (
-    NONE, claim_next, env_at, flag_finished, may_spin, slot_at, spin_for_work, work_waits
-)
+from engine._ext.place cimport *
+from engine._ext.port cimport Port
+from engine._ext.queue cimport env_at, flag_finished, may_spin, spin_for_work, work_waits
 
 from engine._ext.port import TOO_LARGE
 
@@ -57,7 +56,6 @@ cdef extern from * nogil:
     uint32_t peak_kb_of(int)
 
 cdef enum:
-    HOT_GAP_NS = 200000
     PEAK_NS = 100000000     # how often the runtime's peak memory is read, at most: 20 µs each
 
 RETIRED_IDLE, RETIRED_TIMED_OUT, RETIRED_NOW = RETIRE_IDLE, RETIRE_TIMED_OUT, RETIRE_NOW
@@ -73,15 +71,15 @@ cdef class Relay(Port):
 
     def is_retired(self) -> bool:
         """Whether this environment is to end."""
-        return load32(&env_at(self.mapping.base_ptr, self.index).retire) != 0
+        return load32(&env_at(self.place.base, self.place.index).retire) != 0
 
     def retire_word(self) -> int:
         """How this environment is to end: RETIRED_IDLE and its like; 0 where it is not to."""
-        return load32(&env_at(self.mapping.base_ptr, self.index).retire)
+        return load32(&env_at(self.place.base, self.place.index).retire)
 
     def want_farewell(self, bint begun=False) -> None:
         """Tell the core that this environment takes time to end; begun: and that it is about to, by itself."""
-        store32(&env_at(self.mapping.base_ptr, self.index).farewell, FAREWELL_BEGUN if begun else FAREWELL_WANTED)
+        store32(&env_at(self.place.base, self.place.index).farewell, FAREWELL_BEGUN if begun else FAREWELL_WANTED)
 
     def take(self) -> int:
         """1: an invocation is claimed. 0: there is none. -1: this environment is to end.
@@ -89,38 +87,33 @@ cdef class Relay(Port):
         It spins where calls follow each other and no other environment sleeps, which would be called in its place: it
         would then spin on the CPU that the other's runtime needs.
         """
-        cdef char* base_ptr = self.mapping.base_ptr
-        cdef int index
-        if load32(&env_at(base_ptr, self.index).retire):
-            return -1
-        index = claim_next(base_ptr, self.index, &self.word)
-        if index == NONE and self.gap_ns < HOT_GAP_NS and not others_sleep(base_ptr) and may_spin(base_ptr):
+        cdef char* base_ptr = self.place.base
+        cdef int taken = place_take(&self.place)
+        if (taken == NOTHING_YET and self.place.gap_ns < HOT_GAP_NS and not others_sleep(base_ptr)
+                and may_spin(base_ptr)):
             with nogil:
-                spin_for_work(base_ptr, self.index)
-            index = claim_next(base_ptr, self.index, &self.word)
-        if index < 0:
-            return 0
-        self.slot = index
-        return 1
+                spin_for_work(base_ptr, self.place.index)
+            taken = place_take(&self.place)
+        return taken
 
     def doze(self) -> bool:
         """Whether it may wait for the eventfd now; else there is work already. `wake` comes after."""
-        cdef char* base_ptr = self.mapping.base_ptr
-        or64(&(<region_t*>base_ptr).sleeping[self.index >> 6], <uint64_t>1 << (self.index & 63))
+        cdef char* base_ptr = self.place.base
+        or64(&(<region_t*>base_ptr).sleeping[self.place.index >> 6], <uint64_t>1 << (self.place.index & 63))
         fence()
-        return not work_waits(base_ptr, self.index)
+        return not work_waits(base_ptr, self.place.index)
 
     def wake(self) -> None:
         """It waits no more."""
-        and64(&(<region_t*>self.mapping.base_ptr).sleeping[self.index >> 6], ~(<uint64_t>1 << (self.index & 63)))
+        and64(&(<region_t*>self.place.base).sleeping[self.place.index >> 6], ~(<uint64_t>1 << (self.place.index & 63)))
 
     def event(self) -> bytes:
         """Stamp the claimed invocation, and give its event. What came beside it is `extras`' to keep. OSError."""
-        return self.start(slot_at(self.mapping.base_ptr, self.slot))
+        return self.start(place_slot(&self.place))
 
     def is_streamed(self) -> bool:
         """Whether whoever called reads the answer as it comes."""
-        return slot_at(self.mapping.base_ptr, self.slot).in_flags & IN_STREAMED != 0
+        return place_slot(&self.place).in_flags & IN_STREAMED != 0
 
     def deadline_ms(self) -> int:
         """When the claimed invocation times out, in ms since 1970."""
@@ -143,18 +136,18 @@ cdef class Relay(Port):
         Where some are left, the eventfd is rung once there is room.
         """
         cdef Py_ssize_t left = PyBytes_GET_SIZE(chunk) - offset
-        cdef slot_t* slot_ptr = slot_at(self.mapping.base_ptr, self.slot)
+        cdef slot_t* slot_ptr = place_slot(&self.place)
         cdef int64_t written = 0, more
         cdef uint32_t wanted
         slot_ptr.flow_wanted = 0
         while written < left:
-            more = ring_write(self.region_fd, self.mapping.base_ptr, self.slot,
+            more = ring_write(self.place.region_fd, self.place.base, self.place.slot,
                               PyBytes_AS_STRING(chunk) + offset + written, left - written)
             if more < 0:
                 raise OSError("the answer cannot be written to shared memory")
             written += more
             if more:
-                flag_finished(self.mapping.base_ptr, self.index, self.event_fd)
+                flag_finished(self.place.base, self.place.index, self.place.event_fd)
                 continue
             wanted = <uint32_t>min(left - written, <Py_ssize_t>FLOW_RING // 2)
             store32(&slot_ptr.flow_wanted, wanted)
@@ -168,14 +161,19 @@ cdef class Relay(Port):
 
     cdef int sample(self) noexcept:
         """What the core takes only where the kernel does not count: see environment.pyx."""
-        self.memory_kb = self.own_kb
-        Port.sample(self)
-        self.own_kb = self.memory_kb
-        if self.runtime_pid > 0 and self.ended_ns - self.peak_read_ns >= PEAK_NS:
-            self.peak_read_ns = self.ended_ns
+        self.place.memory_kb = self.own_kb
+        sample_memory(&self.place)
+        self.own_kb = self.place.memory_kb
+        if is_due(&self.place, &self.place.cpu_sampled_ns, SAMPLE_CPU_NS):
+            self.place.cpu_ns = self.cpu_used() - self.place.init_cpu_ns
+        if self.runtime_pid > 0 and is_due(&self.place, &self.peak_read_ns, PEAK_NS):
             self.runtime_kb = max(self.runtime_kb, peak_kb_of(self.runtime_pid))
-        self.memory_kb += self.runtime_kb
+        self.place.memory_kb += self.runtime_kb
         return 0
+
+    def cpu_since_init_ns(self) -> int:
+        """CPU time that this process and the runtime had or wanted since then."""
+        return self.cpu_used() - self.place.init_cpu_ns
 
     cdef uint64_t cpu_used(self) noexcept:
         cdef uint64_t own = Port.cpu_used(self)

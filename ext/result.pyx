@@ -3,22 +3,10 @@
 from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.unicode cimport PyUnicode_DecodeASCII
+from engine._ext.uuid cimport write_uuid
 
-cdef const char* HEX = b"0123456789abcdef"
 STARTS = ("cold", "warm", "provisioned", "snapshot")
 OUTCOMES = ("ok", "error", "timeout", "exit", "oom")
-
-
-cdef void write_uuid(const uint8_t* raw_ptr, char* text_ptr) noexcept nogil:
-    """36 characters of a UUID's text."""
-    cdef int i, at = 0
-    for i in range(16):
-        if i == 4 or i == 6 or i == 8 or i == 10:
-            text_ptr[at] = c"-"
-            at += 1
-        text_ptr[at] = HEX[raw_ptr[i] >> 4]
-        text_ptr[at + 1] = HEX[raw_ptr[i] & 15]
-        at += 2
 
 
 cdef uint64_t nanoseconds(milliseconds) except? 0:

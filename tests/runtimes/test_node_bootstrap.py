@@ -18,6 +18,7 @@ from javascript import written
 from engine.runtimes.catalog import BOOTSTRAPS
 
 NEXT = "GET /2018-06-01/runtime/invocation/next"
+PLACE = "GET /engine/place"
 VARIABLES = {"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_EXECUTION_ENV": "AWS_Lambda_nodejs20.x", "PATH": os.defpath}
 
 
@@ -27,6 +28,7 @@ class Bootstrap:
     def __init__(self, process: subprocess.Popen[bytes], sock: socket.socket) -> None:
         self.process, self.socket = process, sock
         self.stream = sock.makefile("rb")
+        self.has_asked = False  # for a place of its own
 
     def request(self) -> tuple[str, bytes]:
         """Method and path, then the body."""
@@ -49,12 +51,18 @@ class Bootstrap:
         self.reply(json.dumps(order).encode())
 
     def invoke(self, event: object, piece: int = 1 << 20) -> Any:
-        """The answer; the request for the next event was read with it."""
+        """The answer; the request for the next event was read too. After the first it asks for a place, in vain."""
         self.reply(json.dumps(event).encode(), "Lambda-Runtime-Aws-Request-Id: 1-2", piece=piece)
         line, body = self.request()
         assert line == "POST /2018-06-01/runtime/invocation/1-2/response"
-        assert self.request()[0] == NEXT
+        if self.has_asked:
+            assert self.request()[0] == NEXT
         self.reply(b'{"status":"OK"}\n', status=202, piece=piece)
+        if not self.has_asked:
+            self.has_asked = True
+            assert self.request()[0] == PLACE
+            self.reply(b"{}", status=403)
+            assert self.request()[0] == NEXT
         return json.loads(body)
 
 

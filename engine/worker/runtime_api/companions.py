@@ -89,6 +89,10 @@ class Companions:
     def serve(self, request: Request) -> None:
         self._api.serve(request)
 
+    def refuse_registrations(self) -> None:
+        """Nobody registers any more."""
+        self._api.is_closed = True
+
     @property
     def are_any(self) -> bool:
         """Whether there is an extension."""
@@ -138,7 +142,8 @@ class Companions:
 
     def runtime_ready(self) -> None:
         """The runtime asks for its first invocation: nobody registers any more."""
-        self._runtime_ready = self._api.is_closed = True
+        self.refuse_registrations()
+        self._runtime_ready = True
         self._chronicle.runtime_initialised()
         self._look_at_init()
 

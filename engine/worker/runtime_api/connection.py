@@ -15,7 +15,7 @@ import os
 import select
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import httptools
 
@@ -58,6 +58,7 @@ class Connection:
         self._unplaced_bytes = 0  # read since the last of what was read had its place: of a head, of trailers
         self._waiting: deque[Request] = deque()  # whole and not answered, or answered out of turn
         self._unsent = memoryview(b"")
+        self._attached: Sequence[int] = ()
         self._is_feeding = False
         self._is_ending = False  # nothing more is read of it
         self._lingers = False
@@ -279,6 +280,10 @@ class Connection:
             if self.is_open and self._events != READ:
                 self._listen()
 
+    def attach(self, fds: Sequence[int]) -> None:
+        """Descriptors go with the next answer. Of a channel, which has nothing unsent."""
+        self._attached = fds
+
     def _send(self, data: bytes) -> None:
         if self._unsent:
             self._unsent = memoryview(bytes(self._unsent) + data)
@@ -293,7 +298,11 @@ class Connection:
 
     def _send_from(self, data: memoryview) -> None:
         try:
-            sent = self._socket.send(data)
+            if self._attached:
+                sent = socket.send_fds(self._socket, [data], self._attached)
+                self._attached = ()
+            else:
+                sent = self._socket.send(data)
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         is_channel: bool
         has_invocation: bool
 
+        def attach(self, fds: Sequence[int]) -> None: ...
         def flush(self) -> None: ...
         def resume(self) -> None: ...
 

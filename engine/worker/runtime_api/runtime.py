@@ -61,6 +61,11 @@ class RuntimeApi:
         return parked is not None and parked.connection.is_open and (current is None or not current.is_open)
 
     @property
+    def is_between(self) -> bool:
+        """Whether an invocation was answered, and nobody asked for the next."""
+        return self.current is not None and not self.current.is_open and self.stream is None and self._parked is None
+
+    @property
     def state(self) -> str:
         """Its name, as Lambda tells it."""
         if self.has_failed:

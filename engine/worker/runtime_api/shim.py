@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
+PLACE = b"/engine/place"  # see hand_over.h
 EXITS_WITHIN_S = 1.0  # a runtime that has told of a failed init
 LAST_READS = 64  # of what a runtime said before it ended
 PYTHON_ONLY = ("PYTHONPATH",)
@@ -56,7 +57,9 @@ class Shim:
         self._pid = 0
         self._companions: Companions | None = None
         self._is_leaving = False
+        self._is_handed_over = False  # the runtime takes invocations itself
         self._beside: dict[str, Any] = {}
+        self._place_fds = fds[:3]
         self._bell_fd = fds[3]
         self._channel_fd = fds[4] if "primed" in order else -1
         self._question_fd = fds[-1] if "question" in order else -1
@@ -184,14 +187,31 @@ class Shim:
         if self._api.serves(request.path):
             self._api.serve(request)
         elif extension_api.serves(request.path):
-            self._company().serve(request)
+            self._company(is_kept=not self._api.is_ready).serve(request)
             if self._companions is not None and self._companions.are_any:
                 self._relay.want_farewell(begun=self._is_leaving)
+        elif request.path == PLACE and request.connection.is_channel:
+            self._hand_over(request)
         else:
             request.not_found()
 
     def _open_sink(self, request: Request) -> Sink | None:
         return self._api.open_sink(request)
+
+    def _hand_over(self, request: Request) -> None:
+        """Give the runtime this environment's place in the region: this process is there for its end alone then.
+
+        Not where there are extensions, which are told of every invocation.
+        """
+        self._api.tell_failure()
+        if not self._api.is_between or self._companions is not None or self._status is not None:
+            request.refuse(403, "InvalidStateTransition", "the place is given between two invocations")
+            return
+        self._is_handed_over = True
+        self._loop.forget(self._bell_fd)
+        request.connection.attach(self._place_fds)
+        about = f"{self._order['index']} {self._order['timeout_ns']} {self._relay.cpu_since_init_ns()}"
+        request.reply(200, about.encode())
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
@@ -206,7 +226,7 @@ class Shim:
 
     def _take(self) -> None:
         """Give the runtime that waits an invocation, or wait for one."""
-        if self._pid == 0 or (self._companions is not None and not self._companions.may_take()):
+        if self._pid == 0 or self._is_handed_over or (self._companions is not None and not self._companions.may_take()):
             return
         if self._late is not None:
             late, self._late = self._late, None
@@ -265,6 +285,8 @@ class Shim:
             self._companions.runtime_ended(self._failure[1] if self._failure else "Runtime.ExitError")
         if self._failure is not None:
             self._end_failed()
+        elif self._is_handed_over and self._relay.is_retired():
+            self.leave(SPINDOWN, lambda: 0)
         else:
             self.leave(FAILURE, lambda: process.end_as(status))
 
@@ -285,11 +307,17 @@ class Shim:
 
     # --- for extensions: see `companions.Environment` -----------------------------------------------------------------
 
-    def _company(self) -> Companions:
-        if self._companions is None:
-            phase = "init" if self._late is None else "invoke"
-            self._companions = Companions(self._loop, self._order, self, phase, self._begun_ns)
-        return self._companions
+    def _company(self, *, is_kept: bool = True) -> Companions:
+        """Who tells extensions of what happens; without any, and after init, somebody who refuses them."""
+        if self._companions is not None:
+            return self._companions
+        phase = "init" if self._late is None else "invoke"
+        made = Companions(self._loop, self._order, self, phase, self._begun_ns)
+        if is_kept:
+            self._companions = made
+        else:
+            made.refuse_registrations()
+        return made
 
     def about_to_leave(self) -> None:
         """Before the last answer: an idle environment that does not say so is frozen."""

@@ -23,20 +23,15 @@
 #   Nothing: counts that no honest owner can have written are ILLEGAL (`ring_there`), and end the environment.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from engine._ext.kernel cimport futex_wait, read_all, write_all
+from engine._ext.kernel cimport read_all
 from engine._ext.layout cimport *
-from engine._ext.queue cimport ILLEGAL, env_at, slot_at
+from engine._ext.queue cimport ILLEGAL
 
-cdef enum:
-    NAP_NS = 1000000000
+cdef extern from "region/flow_ring.h":
+    uint64_t ring_at_byte(int index, uint64_t position) noexcept nogil
+    int64_t ring_write(int region_fd, char*, int index, const char* from_ptr, size_t length) noexcept nogil
+    void ring_wait(char*, int env, int index, size_t length) noexcept nogil
 
-
-cdef inline uint64_t ring_at_byte(int index, uint64_t position) noexcept nogil:
-    """Where a byte of a slot's stream lies in the region's file."""
-    return SPILL_OFFSET + <uint64_t>index * SPAN + FLOW_OFFSET + (position & (FLOW_RING - 1))
-
-
-# --- the core's end ---------------------------------------------------------------------------------------------------
 
 cdef inline int64_t ring_there(slot_t* slot_ptr, uint64_t taken) noexcept nogil:
     """How many bytes wait, or ILLEGAL."""
@@ -61,38 +56,3 @@ cdef inline bint ring_wants_waking(slot_t* slot_ptr, uint64_t taken) noexcept no
     fence()
     wanted = load32(&slot_ptr.flow_wanted)
     return wanted != 0 and (slot_ptr.flow_dropped or load64(&slot_ptr.flow_given) + wanted <= taken + FLOW_RING)
-
-
-# --- an environment's end ---------------------------------------------------------------------------------------------
-
-cdef inline int64_t ring_write(int region_fd, char* base_ptr, int index, const char* from_ptr,
-                               size_t length) noexcept nogil:
-    """Write as much as there is room for: how many bytes, or -errno. All of them where nobody reads any more."""
-    cdef slot_t* slot_ptr = slot_at(base_ptr, index)
-    cdef uint64_t given = slot_ptr.flow_given
-    cdef size_t room = FLOW_RING - <size_t>(given - load64(&slot_ptr.flow_taken)), first
-    cdef int failed
-    if load32(&slot_ptr.flow_dropped):
-        return <int64_t>length
-    length = min(length, room)
-    first = min(length, <size_t>(FLOW_RING - (given & (FLOW_RING - 1))))
-    failed = write_all(region_fd, from_ptr, first, ring_at_byte(index, given))
-    if failed == 0:
-        failed = write_all(region_fd, from_ptr + first, length - first, ring_at_byte(index, given + first))
-    if failed:
-        return failed
-    store64(&slot_ptr.flow_given, given + length)
-    return <int64_t>length
-
-
-cdef inline void ring_wait(char* base_ptr, int env, int index, size_t length) noexcept nogil:
-    """Sleep until there is room for so many bytes or for half of the ring. May return for no reason."""
-    cdef slot_t* slot_ptr = slot_at(base_ptr, index)
-    cdef env_t* record_ptr = env_at(base_ptr, env)
-    cdef uint32_t bell = load32(&record_ptr.bell)
-    cdef uint32_t wanted = <uint32_t>min(length, <size_t>FLOW_RING // 2)
-    store32(&slot_ptr.flow_wanted, wanted)
-    fence()
-    if slot_ptr.flow_given + wanted > load64(&slot_ptr.flow_taken) + FLOW_RING and not load32(&slot_ptr.flow_dropped):
-        futex_wait(&record_ptr.bell, bell, NAP_NS)
-    store32(&slot_ptr.flow_wanted, 0)

@@ -1,12 +1,9 @@
 # One environment's place in its function's region. Behaviour: port.pyx, and relay.pyx for other languages.
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from engine._ext.layout cimport slot_t
 from engine._ext.linux cimport Mapping
-
-cdef enum:
-    ANSWER_MAX = 6291556
-
+from engine._ext.place cimport place_t
 
 cdef class LambdaContext:
     cdef public object function_name, function_version, memory_limit_in_mb, invoked_function_arn
@@ -19,10 +16,8 @@ cdef class LambdaContext:
 
 cdef class Port:
     cdef Mapping mapping
-    cdef int index, event_fd, region_fd, log_fd, slot
-    cdef uint64_t word, timeout_ns, begun_ns, ended_ns, gap_ns, sampled_ns, cpu_sampled_ns, cpu_ns, init_cpu_ns
+    cdef place_t place
     cdef uint64_t streamed
-    cdef uint32_t memory_kb
     cdef public object handler, unmarshal, marshal, to_chunk, fault, flush, extras, make_identity, log_sink, variables
     cdef public str function_name, function_version, memory_limit_in_mb, invoked_function_arn
     cdef public str log_group_name, log_stream_name
@@ -35,5 +30,4 @@ cdef class Port:
     cdef int give(self, bytes data) except -1
     cdef int put(self, bytes answer, str error_type, bint failed) except -1
     cdef uint64_t cpu_used(self) noexcept
-    cdef uint64_t log_position(self) noexcept
     cdef int sample(self) noexcept

@@ -1,4 +1,5 @@
-# The shared queue: every step that the core and an environment take on a region. Inlined into both ends.
+# The shared queue: every step that the core and an environment take on a region. Inlined into both ends; those of an
+# environment are in queue.h, for libraries of other languages take them too.
 #
 # WHO WRITES, WHO READS
 #   slot.word         the core (FREE -> READY, DONE -> FREE) and whoever holds the slot (READY -> CLAIMED by compare and
@@ -36,14 +37,34 @@
 #   are never read back from the region. Every value that is read is checked, and -1 means "not something an honest
 #   environment could have written".
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 from engine._ext.layout cimport *
-from engine._ext.kernel cimport futex_wait, futex_wake, monotonic_ns, ring_bell, sched_yield
+from engine._ext.kernel cimport futex_wake, ring_bell
 
-cdef enum:
-    NONE = -2        # nothing there
-    ILLEGAL = -1     # the region holds what no honest environment writes
+cdef extern from "region/queue.h":
+    enum:
+        NONE        # nothing there
+        ILLEGAL     # the region holds what no honest environment writes
+    slot_t* slot_at(char*, int) noexcept nogil
+    env_t* env_at(char*, int) noexcept nogil
+    uint16_t* ring_at(char*, int) noexcept nogil
+    uint64_t* ready_at(char*, uint64_t) noexcept nogil
+    uint64_t make_word(int phase, int owner, uint64_t generation) noexcept nogil
+    int word_phase(uint64_t) noexcept nogil
+    int word_owner(uint64_t) noexcept nogil
+    uint64_t word_generation(uint64_t) noexcept nogil
+    int pop_ready(char*) noexcept nogil
+    bint claim_seen(char*, int env, int index, uint64_t seen) noexcept nogil
+    int claim_next(char*, int env, uint64_t* claimed_ptr) noexcept nogil
+    void flag_finished(char*, int env, int event_fd) noexcept nogil
+    void mark_done(char*, int env, int index, uint64_t word) noexcept nogil
+    void append_done(char*, int env, int index) noexcept nogil
+    void finish(char*, int env, int index, uint64_t word, int event_fd) noexcept nogil
+    bint work_waits(char*, int env) noexcept nogil
+    bint may_spin(char*) noexcept nogil
+    bint spin_for_work(char*, int env) noexcept nogil
+    void sleep_for_work(char*, int env) noexcept nogil
 
 cdef struct queue_t:
     region_t* head_ptr
@@ -54,40 +75,6 @@ cdef struct queue_t:
     int words                       # words of `live` in use
     int bells[ENVS]                 # 1 + the eventfd that wakes an environment which does not sleep on its bell, or 0
 
-
-cdef inline slot_t* slot_at(char* base_ptr, int index) noexcept nogil:
-    return <slot_t*>(base_ptr + SLOTS_OFFSET + <size_t>index * SLOT_STRIDE)
-
-
-cdef inline env_t* env_at(char* base_ptr, int env) noexcept nogil:
-    return <env_t*>(base_ptr + ENVS_OFFSET + <size_t>env * sizeof(env_t))
-
-
-cdef inline uint16_t* ring_at(char* base_ptr, int env) noexcept nogil:
-    return <uint16_t*>(base_ptr + RINGS_OFFSET) + <size_t>env * SLOTS
-
-
-cdef inline uint64_t* ready_at(char* base_ptr, uint64_t position) noexcept nogil:
-    return <uint64_t*>(base_ptr + READY_OFFSET) + (position & (READY_CAP - 1))
-
-
-cdef inline uint64_t make_word(int phase, int owner, uint64_t generation) noexcept nogil:
-    return (<uint64_t>phase << 56) | (<uint64_t>owner << 40) | (generation & 0xFFFFFFFFFFULL)
-
-
-cdef inline int word_phase(uint64_t word) noexcept nogil:
-    return <int>(word >> 56)
-
-
-cdef inline int word_owner(uint64_t word) noexcept nogil:
-    return <int>((word >> 40) & 0xFFFF)
-
-
-cdef inline uint64_t word_generation(uint64_t word) noexcept nogil:
-    return word & 0xFFFFFFFFFFULL
-
-
-# --- the core's end ---------------------------------------------------------------------------------------------------
 
 cdef inline void queue_format(queue_t* q, char* base_ptr) noexcept nogil:
     """Start afresh on a region of zeros. A thread may be looking at the queue (`any_finished`), so its pointers
@@ -224,120 +211,3 @@ cdef inline int pop_done(queue_t* q, int env) noexcept nogil:
     index = load16(ring_at(q.base_ptr, env) + (q.done_head[env] & (SLOTS - 1)))
     q.done_head[env] += 1
     return index if index < SLOTS else ILLEGAL
-
-
-# --- an environment's end ---------------------------------------------------------------------------------------------
-
-cdef inline int pop_ready(char* base_ptr) noexcept nogil:
-    cdef region_t* head_ptr = <region_t*>base_ptr
-    cdef uint64_t position, cell
-    cdef int _try
-    for _try in range(100000):
-        position = load64(&head_ptr.ready_head)
-        if position == load64(&head_ptr.ready_tail):
-            return NONE
-        cell = load64(ready_at(base_ptr, position))
-        if (cell >> 16) != (position & 0xFFFFFFFFFFFFULL):
-            relax()
-            continue
-        if cas64(&head_ptr.ready_head, position, position + 1):
-            return <int>(cell & 0xFFFF)
-    return ILLEGAL
-
-
-cdef inline bint claim_seen(char* base_ptr, int env, int index, uint64_t seen) noexcept nogil:
-    """Claim a slot whose word was `seen`. False when it was not READY, or is no longer what it was."""
-    return word_phase(seen) == READY and cas64(&slot_at(base_ptr, index).word, seen,
-                                               make_word(CLAIMED, env, word_generation(seen)))
-
-
-cdef inline int claim_next(char* base_ptr, int env, uint64_t* word_ptr) noexcept nogil:
-    """Claim the next slot that is READY; its index, NONE or ILLEGAL."""
-    cdef int index
-    cdef uint64_t word
-    while True:
-        index = pop_ready(base_ptr)
-        if index < 0:
-            return index
-        if index >= SLOTS:
-            return ILLEGAL
-        word = load64(&slot_at(base_ptr, index).word)
-        if claim_seen(base_ptr, env, index, word):
-            word_ptr[0] = make_word(CLAIMED, env, word_generation(word))
-            return index
-
-
-cdef inline void flag_finished(char* base_ptr, int env, int event_fd) noexcept nogil:
-    cdef region_t* head_ptr = <region_t*>base_ptr
-    or64(&head_ptr.finished[env >> 6], <uint64_t>1 << (env & 63))
-    fence()
-    if load32(&head_ptr.core_asleep):
-        ring_bell(event_fd)
-
-
-cdef inline void mark_done(char* base_ptr, int env, int index, uint64_t word) noexcept nogil:
-    store64(&slot_at(base_ptr, index).word, make_word(DONE, env, word_generation(word)))
-
-
-cdef inline void append_done(char* base_ptr, int env, int index) noexcept nogil:
-    cdef env_t* record_ptr = env_at(base_ptr, env)
-    cdef uint64_t tail = record_ptr.done_tail
-    store16(ring_at(base_ptr, env) + (tail & (SLOTS - 1)), <uint16_t>index)
-    store64(&record_ptr.done_tail, tail + 1)
-
-
-cdef inline void finish(char* base_ptr, int env, int index, uint64_t word, int event_fd) noexcept nogil:
-    mark_done(base_ptr, env, index, word)
-    append_done(base_ptr, env, index)
-    flag_finished(base_ptr, env, event_fd)
-
-
-cdef inline bint work_waits(char* base_ptr, int env) noexcept nogil:
-    cdef region_t* head_ptr = <region_t*>base_ptr
-    return load64(&head_ptr.ready_tail) != load64(&head_ptr.ready_head) or load32(&env_at(base_ptr, env).retire) != 0
-
-
-cdef inline bint may_spin(char* base_ptr) noexcept nogil:
-    cdef region_t* head_ptr = <region_t*>base_ptr
-    cdef int w, spinning = 0
-    cdef int limit = <int>load32(&head_ptr.spin_limit)
-    if limit == 0 or load32(&head_ptr.spin_ns) == 0:
-        return False
-    for w in range(ENV_WORDS):
-        spinning += count_bits(load64(&head_ptr.spinning[w]))
-    return spinning < limit
-
-
-cdef inline bint spin_for_work(char* base_ptr, int env) noexcept nogil:
-    """Look for work without sleeping, for the region's `spin_ns` at most. Whether there is some."""
-    cdef region_t* head_ptr = <region_t*>base_ptr
-    cdef uint64_t bit = <uint64_t>1 << (env & 63)
-    cdef uint64_t stop_ns = monotonic_ns() + load32(&head_ptr.spin_ns)
-    cdef bint found = False
-    cdef int _look
-    or64(&head_ptr.spinning[env >> 6], bit)
-    while not found:
-        for _look in range(32):
-            if work_waits(base_ptr, env):
-                found = True
-                break
-            relax()
-        if not found:
-            if monotonic_ns() >= stop_ns:
-                break
-            sched_yield()   # whoever waits for this CPU, perhaps to bring that work, goes first
-    and64(&head_ptr.spinning[env >> 6], ~bit)
-    return found
-
-
-cdef inline void sleep_for_work(char* base_ptr, int env) noexcept nogil:
-    """Sleep until the bell rings; returns at once when there is work already. May return for no reason."""
-    cdef region_t* head_ptr = <region_t*>base_ptr
-    cdef env_t* record_ptr = env_at(base_ptr, env)
-    cdef uint64_t bit = <uint64_t>1 << (env & 63)
-    cdef uint32_t bell = load32(&record_ptr.bell)
-    or64(&head_ptr.sleeping[env >> 6], bit)
-    fence()
-    if not work_waits(base_ptr, env):
-        futex_wait(&record_ptr.bell, bell, -1)
-    and64(&head_ptr.sleeping[env >> 6], ~bit)

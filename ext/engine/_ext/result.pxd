@@ -14,8 +14,6 @@ cdef enum:
     EXITED = 3          # the process ended
     OUT_OF_MEMORY = 4
 
-cdef void write_uuid(const uint8_t* raw_ptr, char* text_ptr) noexcept nogil
-
 cdef class InvokeResult:
     cdef readonly bytes payload
     cdef readonly int status_code, memory_mb

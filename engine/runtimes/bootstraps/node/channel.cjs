@@ -97,6 +97,12 @@ class Channel {
     this.write(head, body, tail, length);
   }
 
+  /** The same, and reads the answers that are due. */
+  settle(tail = '') {
+    this.flush(tail);
+    for (; this.owed > 0; this.owed--) this.answer();
+  }
+
   /** Tells that this process cannot serve its function, and ends it. */
   failInit(error, status) {
     this.postError('/init/error', error);
@@ -106,8 +112,7 @@ class Channel {
 
   /** Sends what was prepared and asks for the next event: `{headers, body}`. Ends the process if there is none ever. */
   next() {
-    this.flush(NEXT);
-    for (; this.owed > 0; this.owed--) this.answer();
+    this.settle(NEXT);
     const event = this.answer();
     if (event.status !== 200) process.exit(1); // the Runtime API has said why
     return event;

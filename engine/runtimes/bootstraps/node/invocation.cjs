@@ -3,6 +3,7 @@
 
 const log = require('./console.cjs');
 const { forCaller } = require('./errors.cjs');
+const place = require('./place.cjs');
 
 const HEADERS = 'lambda-runtime-';
 
@@ -11,6 +12,7 @@ class Runtime {
   /** `loaded` is what `handler.cjs` gave; `isModern` its rules: no callbacks, nothing waits for the event loop. */
   constructor(channel, loaded, variables, isModern) {
     this.channel = channel;
+    this.mayMove = !loaded.isStreaming; // from the channel to a place of its own
     this.handler = loaded.call;
     this.isStreaming = loaded.isStreaming;
     this.highWaterMark = loaded.highWaterMark;
@@ -36,7 +38,9 @@ class Runtime {
 
   /** Sends the last answer, waits for an event and hands it to the handler. */
   turn() {
+    if (this.mayMove && this.id !== undefined) this.move();
     const { headers, body } = this.channel.next();
+    this.arn = headers[`${HEADERS}invoked-function-arn`];
     this.id = headers[`${HEADERS}aws-request-id`];
     this.isAnswered = false;
     this.stream = null;
@@ -45,6 +49,13 @@ class Runtime {
     if (this.isStreaming) this.invokeStreaming(headers, body);
     else if (this.isModern) this.invokeModern(headers, body);
     else this.invokeClassic(headers, body);
+  }
+
+  /** After the first invocation: the ones that follow come without anybody between, where that can be had. */
+  move() {
+    this.mayMove = false;
+    this.channel.settle();
+    this.channel = place.open(this.channel.fd, this.arn) || this.channel;
   }
 
   /** Before the process ends by `error`: the invocation that runs has failed. */

@@ -19,6 +19,7 @@ let runtime = null;
 /** What most functions need of Node, loaded by a process that has time: its function is not known yet. */
 async function preload() {
   for (const name of ['crypto', 'stream', 'zlib', 'http', 'https', './stream.cjs']) require(name);
+  require('./place.cjs').preload();
   await import('data:text/javascript,'); // the loader of ES modules
 }
 

@@ -42,6 +42,7 @@ class Channel:
         self._fd = fd
         self._unread = b""
         self._owed = 0  # replies to what was posted
+        self._posted: tuple[bytes, ...] = ()  # what leaves with the question for the next event
 
     def assignment(self) -> bytes:
         """Which function this is to be, as JSON. Waits as long as nobody knows."""
@@ -50,20 +51,27 @@ class Channel:
 
     def next(self) -> tuple[Headers, Buffer]:
         """What the next invocation is told, by names in lower case, and its event. Waits for it."""
-        self._write(NEXT)
-        return self._next()
+        self._flush(NEXT)
+        self._settle()
+        return self._reply()
 
-    def answer_and_next(self, request_id: bytes, answer: bytes) -> tuple[Headers, Buffer]:
-        """End an invocation with its answer, and wait for the next."""
-        return self._post_and_next(ANSWER % (request_id, len(answer)), answer)
+    def answer(self, request_id: bytes, answer: bytes) -> None:
+        """End an invocation with its answer: as this process comes to wait for the next."""
+        self._post(ANSWER % (request_id, len(answer)), answer)
 
-    def fail_and_next(self, request_id: bytes, answer: bytes, error_type: str) -> tuple[Headers, Buffer]:
-        """End an invocation with an error, and wait for the next."""
-        return self._post_and_next(ERROR % (b"invocation/" + request_id, _token(error_type), len(answer)), answer)
+    def fail(self, request_id: bytes, answer: bytes, error_type: str) -> None:
+        """The same with an error."""
+        self._post(ERROR % (b"invocation/" + request_id, token(error_type), len(answer)), answer)
+
+    def finish(self) -> int:
+        """Send what is posted. The descriptor, on which nothing is under way then."""
+        self._flush()
+        self._settle()
+        return self._fd
 
     def fail_init(self, answer: bytes, error_type: str) -> None:
         """There will be no invocation."""
-        self._write(ERROR % (b"init", _token(error_type), len(answer)) + answer)
+        self._write(ERROR % (b"init", token(error_type), len(answer)) + answer)
         self._reply()
 
     def begin_stream(self, request_id: bytes, content_type: bytes) -> None:
@@ -76,32 +84,32 @@ class Channel:
         if piece:
             self._write(b"%x\r\n%b\r\n" % (len(piece), piece))
 
-    def end_stream_and_next(self, error: bytes = b"", error_type: str = "") -> tuple[Headers, Buffer]:
-        """The answer is whole, or ends with an error; wait for the next invocation."""
+    def end_stream(self, error: bytes = b"", error_type: str = "") -> None:
+        """The answer is whole, or ends with an error: as this process comes to wait for the next invocation."""
         trailers = b""
         if error_type:
-            told = _token(error_type), base64.b64encode(error)
+            told = token(error_type), base64.b64encode(error)
             trailers = b"Lambda-Runtime-Function-Error-Type: %b\r\nLambda-Runtime-Function-Error-Body: %b\r\n" % told
-        self._write(b"0\r\n" + trailers + b"\r\n" + NEXT)
-        return self._next()
+        self._posted = (b"0\r\n" + trailers + b"\r\n",)
 
-    def _post_and_next(self, head: bytes, body: bytes) -> tuple[Headers, Buffer]:
-        if len(body) <= JOINED_BYTES:
-            self._write(b"".join((head, body, NEXT)))
-        else:
-            for piece in (head, body, NEXT):
-                self._write(piece)
+    def _post(self, head: bytes, body: bytes) -> None:
+        self._posted = (head, body)
         self._owed += 1
-        return self._next()
 
-    def _next(self) -> tuple[Headers, Buffer]:
+    def _flush(self, *more: bytes) -> None:
+        pieces, self._posted = (*self._posted, *more), ()
+        if sum(map(len, pieces)) <= JOINED_BYTES:
+            pieces = (b"".join(pieces),)
+        for piece in pieces:
+            self._write(piece)
+
+    def _settle(self) -> None:
         while self._owed:  # a refusal, such as of an answer too large, is the service's to tell the caller
             self._reply()
             self._owed -= 1
-        return self._reply()
 
     def _write(self, data: bytes) -> None:
-        written = os.write(self._fd, data)
+        written = os.write(self._fd, data) if data else 0
         if written < len(data):
             rest = memoryview(data)[written:]
             while rest:
@@ -140,6 +148,6 @@ class Channel:
         return data
 
 
-def _token(error_type: str) -> bytes:
+def token(error_type: str) -> bytes:
     """A class may have any name; a header may not."""
     return "".join(character if " " < character <= "~" else "?" for character in error_type[:256]).encode()

@@ -8,19 +8,20 @@ import sys
 import traceback
 from types import ModuleType
 
-from . import faults, handler, import_path, logging_setup, marshal, output
+from . import faults, handler, import_path, logging_setup, marshal, output, place
 from .channel import Channel
 from .lambda_context import LambdaContext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, Union
 
     from .channel import Buffer, Headers
 
-    Replied = tuple[Headers, Buffer]
+    Way = Union[Channel, place.Place]
 
+FUNCTION = "AWS_LAMBDA_FUNCTION_NAME"
 WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
 BYTES = b"application/octet-stream"
 HTTP_RESPONSE = b"application/vnd.awslambda.http-integration-response"  # a JSON prelude, this, then the body
@@ -82,11 +83,13 @@ class Worker:
     def serve(self) -> None:
         """Take invocations for as long as the engine has this process."""
         headers, event = self.channel.next()
+        self._invoke(self.channel, headers, event)
+        way = place.take_over(self.channel, headers[b"lambda-runtime-invoked-function-arn"])
         while True:
-            headers, event = self._invoke(headers, event)
+            self._invoke(way, *way.next())
 
-    def _invoke(self, headers: Headers, event: Buffer) -> Replied:
-        """Run one invocation and end it; the next one."""
+    def _invoke(self, way: Way, headers: Headers, event: Buffer) -> None:
+        """Run one invocation and end it."""
         request_id = headers[b"lambda-runtime-aws-request-id"]
         os.environ["_X_AMZN_TRACE_ID"] = headers.get(b"lambda-runtime-trace-id", b"").decode()
         poured: tuple[bytes, str] | None = None
@@ -95,19 +98,20 @@ class Worker:
             self.context = LambdaContext(headers, self.logs.log_sink.log)
             answer: Any = self.handler(self.unmarshal(bytes(event)), self.context)
             if hasattr(type(answer), "__next__"):
-                poured = self._pour(answer, request_id)
+                poured = self._pour(way, answer, request_id)
             else:
                 answer = self.marshal(answer)
         except Exception as error:  # noqa: BLE001  # the user's code may raise anything
             answer, failed = self._told(error, request_id.decode())
         self.flush()
         if poured is not None:
-            return self.channel.end_stream_and_next(*poured)
-        if failed:
-            return self.channel.fail_and_next(request_id, answer, failed)
-        return self.channel.answer_and_next(request_id, answer)
+            way.end_stream(*poured)
+        elif failed:
+            way.fail(request_id, answer, failed)
+        else:
+            way.answer(request_id, answer)
 
-    def _pour(self, chunks: Iterator[object], request_id: bytes) -> tuple[bytes, str]:
+    def _pour(self, way: Way, chunks: Iterator[object], request_id: bytes) -> tuple[bytes, str]:
         """Send each chunk as the handler gives it. What ended it early; what fails before the first chunk is raised."""
         begun = False
         try:
@@ -115,9 +119,9 @@ class Worker:
                 is_prelude = not begun and isinstance(chunk, dict)
                 piece = self.marshal(chunk) + PRELUDE_END if is_prelude else marshal.chunk(chunk)
                 if not begun:
-                    self.channel.begin_stream(request_id, HTTP_RESPONSE if is_prelude else BYTES)
+                    way.begin_stream(request_id, HTTP_RESPONSE if is_prelude else BYTES)
                     begun = True
-                self.channel.send(piece)
+                way.send(piece)
         except Exception as error:
             if not begun:
                 raise
@@ -126,7 +130,7 @@ class Worker:
             if hasattr(chunks, "close"):
                 chunks.close()
         if not begun:
-            self.channel.begin_stream(request_id, BYTES)
+            way.begin_stream(request_id, BYTES)
         return b"", ""
 
     def _told(self, error: Exception, request_id: str) -> tuple[bytes, str]:
@@ -145,6 +149,8 @@ class Worker:
 def live(channel_fd: int, hidden: str) -> None:
     """Be an environment's runtime. `hidden`: this package, by the name that it was imported by."""
     worker = Worker(channel_fd)
+    if FUNCTION not in os.environ:  # started ahead: it has time
+        place.preload()
     name = worker.become()
     for module in list(sys.modules):
         if module.partition(".")[0] == hidden:

@@ -10,6 +10,7 @@ require_relative 'errors'
 require_relative 'handler'
 require_relative 'context'
 require_relative 'logging'
+require_relative 'place'
 require_relative 'surroundings'
 
 $stdout.sync = true
@@ -23,15 +24,20 @@ module EngineRuntime
   # One environment's life.
   class Runner
     def initialize(channel)
-      @channel = channel
+      @channel = @way = channel
     end
 
     def run
+      Place.preload unless ENV.key?('AWS_LAMBDA_FUNCTION_NAME') # started ahead: it has time
       handler_name = Surroundings.enter(JSON.parse(@channel.assignment))
       Logging.install
       load_handler(handler_name)
-      event = @channel.next
-      event = invoke(*event) while event
+      first = @way.next or return
+      invoke(*first)
+      @way = Place.take_over(@channel, first[0]['lambda-runtime-invoked-function-arn'])
+      while (event = @way.next)
+        invoke(*event)
+      end
     end
 
     private
@@ -46,7 +52,7 @@ module EngineRuntime
       exit(INIT_FAILED)
     end
 
-    # Runs one invocation and ends it. The next one, or nil where this process is to end.
+    # Runs one invocation and ends it.
     def invoke(headers, body)
       request_id = headers['lambda-runtime-aws-request-id']
       $_global_aws_request_id = request_id
@@ -64,16 +70,17 @@ module EngineRuntime
       rescue Exception => e
         failure, critical = LambdaErrors::Failure.new(e, 'Function'), true
       end
-      return @channel.answer_and_next(request_id, answer, type || 'application/json') unless failure
+      return @way.answer(request_id, answer, type || 'application/json') unless failure
 
       fail(request_id, failure, critical)
     end
 
     def fail(request_id, failure, critical)
       Logging.failure(critical ? 'Critical exception from handler' : 'Error raised from handler method', failure)
-      return @channel.fail_and_next(request_id, failure.to_json, failure.header) unless critical
+      @way.fail(request_id, failure.to_json, failure.header)
+      return unless critical
 
-      @channel.fail(request_id, failure.to_json, failure.header)
+      @way.finish
       exit(HANDLER_FAILED)
     end
   end

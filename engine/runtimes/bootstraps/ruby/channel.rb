@@ -13,6 +13,9 @@ module EngineRuntime
       @to = IO.for_fd(number, 'wb', autoclose: false)
       @to.sync = true
       @from.close_on_exec = true
+      @number = number
+      @posted = [] # what leaves with the question for the next event
+      @owed = 0
     end
 
     # Which function this is to be, as JSON. Waits as long as nobody knows.
@@ -23,23 +26,29 @@ module EngineRuntime
 
     # Headers by names in lower case, and the event; nil where the engine needs this process no more.
     def next
-      @to.write(NEXT)
-      reply
+      finish(NEXT) && reply
     end
 
-    def answer_and_next(request_id, body, content_type)
-      @to.write(head("invocation/#{request_id}/response", body, "Content-Type: #{content_type}\r\n"), body, NEXT)
-      reply && reply
+    # Ends an invocation with its answer: as this process comes to wait for the next, or by `finish`.
+    def answer(request_id, body, content_type)
+      post(head("invocation/#{request_id}/response", body, "Content-Type: #{content_type}\r\n"), body)
     end
 
-    def fail_and_next(request_id, body, error_type)
-      @to.write(failed("invocation/#{request_id}/error", body, error_type), body, NEXT)
-      reply && reply
-    end
-
+    # The same with an error.
     def fail(request_id, body, error_type)
-      @to.write(failed("invocation/#{request_id}/error", body, error_type), body)
-      reply
+      post(failed("invocation/#{request_id}/error", body, error_type), body)
+    end
+
+    # Sends what is posted: the descriptor, on which nothing is under way then. nil where nobody is at the other end.
+    def finish(*more)
+      @to.write(*@posted, *more)
+      @posted = []
+      while @owed.positive?
+        return nil unless reply
+
+        @owed -= 1
+      end
+      @number
     end
 
     def fail_init(body, error_type)
@@ -48,6 +57,11 @@ module EngineRuntime
     end
 
     private
+
+    def post(*pieces)
+      @posted = pieces
+      @owed += 1
+    end
 
     def failed(path, body, error_type)
       head(path, body, "Content-Type: application/json\r\nLambda-Runtime-Function-Error-Type: #{error_type}\r\n")

@@ -66,6 +66,12 @@ const attacks = {
     reads: ({ paths }) => Object.fromEntries(paths.map((path) => [path, said(() => readFileSync(path))])),
     writes: ({ paths }) => Object.fromEntries(paths.map((path) => [path, said(() => writeFileSync(path, ""))])),
     signals: ({ pids }) => pids.map((pid) => said(() => process.kill(pid, "SIGKILL"))),
+    endsAll: () => {
+        process.kill(-1, "SIGKILL");
+        for (;;) {
+            // until its own end
+        }
+    },
     processes: () => readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number),
     ownPid: () => process.pid,
     floods: ({ lines }) => {

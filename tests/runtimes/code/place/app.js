@@ -1,0 +1,22 @@
+const fs = require('fs');
+const http = require('http');
+const does = {
+  echo: ({ value }) => value,
+  gives: ({ bytes }) => 'x'.repeat(bytes),
+  has: ({ name }) => fs.readFileSync('/proc/self/maps', 'utf8').includes(name),
+  prints: ({ text }) => console.log(text),
+  fails: ({ text }) => { throw new TypeError(text) },
+  exits: () => process.exit(3),
+  crashes: () => process.kill(process.pid, 'SIGKILL'),
+  spins: () => { for (;;) { } },
+  context: (_, context) => [context.awsRequestId, context.invokedFunctionArn, context.getRemainingTimeInMillis(),
+    process.env._X_AMZN_TRACE_ID, context.clientContext, context.tenantId],
+  registers: () => new Promise((resolve, reject) => {
+    const [host, port] = process.env.AWS_LAMBDA_RUNTIME_API.split(':');
+    const headers = { 'Lambda-Extension-Name': 'late' };
+    const given = { host, port, path: '/2020-01-01/extension/register', method: 'POST', headers };
+    const heard = (reply) => { reply.resume(); resolve(reply.statusCode) };
+    http.request(given, heard).on('error', reject).end('{"events": []}');
+  }),
+};
+exports.handler = async (event, context) => does[event.does](event, context);
