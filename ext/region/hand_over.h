@@ -2,7 +2,8 @@
 
    It asks when it has answered an invocation and waits for the next. The answer's body is "index timeout_ns cpu_ns", and
    three descriptors come with it: the region, the eventfd that wakes the core, the log pipe. From then on nobody else
-   takes invocations for this environment. */
+   takes invocations for this environment. Who cannot use them (it may have no descriptors left) asks for the next
+   invocation on the channel after all, and is served there. */
 #ifndef ENGINE_HAND_OVER_H
 #define ENGINE_HAND_OVER_H
 
@@ -41,7 +42,8 @@ static inline int hear(int fd, char *reply, int *given) {
         char bytes[CMSG_SPACE(GIVEN_FDS * sizeof(int))];
     } control;
     struct iovec room = {reply, REPLY_MAX - 1};
-    struct msghdr message = {.msg_iov = &room, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr message = {.msg_iov = &room, .msg_iovlen = 1, .msg_control = &control};
+    message.msg_controllen = CMSG_LEN(GIVEN_FDS * sizeof(int));
     ssize_t got;
     while ((got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC)) < 0)
         if (!again(fd, POLLIN))
@@ -65,13 +67,12 @@ static inline int take_over(place_t *p, int channel_fd) {
     const char *body = count == GIVEN_FDS ? strstr(reply, "\r\n\r\n") : NULL;
     if (body && sscanf(body, "%d %" SCNu64 " %" SCNu64, &index, &timeout_ns, &cpu_ns) == 3) {
         char *base = mmap(NULL, MAP_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, given[0], 0);
-        if (base != MAP_FAILED && is_our_region(base)) {
+        if (base != MAP_FAILED) {
             place_open(p, base, given[0], index, given[1], given[2], timeout_ns);
             p->init_cpu_ns = own_cpu_ns() - cpu_ns;
             prctl(PR_SET_PDEATHSIG, SIGKILL); /* who takes invocations for an environment ends with it */
             return 1;
         }
-        _exit(1); /* it is ours alone, and cannot be used: as if this process had crashed */
     }
     for (int i = 0; i < count; i++)
         close(given[i]);

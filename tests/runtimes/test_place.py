@@ -165,6 +165,20 @@ def test_a_node_that_loads_no_libraries_is_served_by_the_channel(deployed: Place
     assert same_process(function)
 
 
+@pytest.mark.parametrize("left", [0, 1, 2, 3, 4])
+def test_one_without_descriptors_for_a_place_is_served_by_the_channel(
+    deployed: Placed, runtime: str, left: int
+) -> None:
+    """It takes one for a while to load the library, and three in the end."""
+    function = deployed(runtime)
+    held = answer(function, {"does": "hoards", "left": left})
+    for number in range(3):
+        assert answer(function, {"does": "echo", "value": number}) == number
+    answer(function, {"does": "releases", "held": held})
+    assert answer(function, {"does": "has", "name": REGION}) is (left > 2)
+    assert same_process(function)
+
+
 @pytest.mark.parametrize("python", ["python3.8", "python3.13"])
 class TestPython:
     """What only Python's bootstrap does."""

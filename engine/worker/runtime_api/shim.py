@@ -226,7 +226,10 @@ class Shim:
 
     def _take(self) -> None:
         """Give the runtime that waits an invocation, or wait for one."""
-        if self._pid == 0 or self._is_handed_over or (self._companions is not None and not self._companions.may_take()):
+        if self._is_handed_over:  # it could not use its place
+            self._is_handed_over = False
+            self._loop.watch(self._bell_fd, self._rung)
+        if self._pid == 0 or (self._companions is not None and not self._companions.may_take()):
             return
         if self._late is not None:
             late, self._late = self._late, None

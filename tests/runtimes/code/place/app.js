@@ -6,6 +6,20 @@ const does = {
   has: ({ name }) => fs.readFileSync('/proc/self/maps', 'utf8').includes(name),
   prints: ({ text }) => console.log(text),
   fails: ({ text }) => { throw new TypeError(text) },
+  hoards: ({ left }) => {
+    const held = [];
+    for (let full = false; !full;) {
+      try {
+        held.push(fs.openSync('/dev/null'));
+      } catch (error) {
+        if (error.code !== 'EMFILE') throw error;
+        full = true;
+      }
+    }
+    for (; left > 0; left--) fs.closeSync(held.pop());
+    return held;
+  },
+  releases: ({ held }) => held.forEach((fd) => fs.closeSync(fd)),
   exits: () => process.exit(3),
   crashes: () => process.kill(process.pid, 'SIGKILL'),
   spins: () => { for (;;) { } },

@@ -1,3 +1,4 @@
+import errno
 import http.client
 import os
 import signal
@@ -28,6 +29,19 @@ def tells_context(event, context):
     ]
 
 
+def hoards(event, context):
+    held = []
+    try:
+        while True:
+            held.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+    for _ in range(event["left"]):
+        os.close(held.pop())
+    return held
+
+
 def registers(event, context):
     connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
     connection.request("POST", "/2020-01-01/extension/register", '{"events": []}', {"Lambda-Extension-Name": "late"})
@@ -48,6 +62,8 @@ does = {
     "has": lambda event, context: event["name"] in Path("/proc/self/maps").read_text(),
     "prints": lambda event, context: print(event["text"]),
     "fails": fails,
+    "hoards": hoards,
+    "releases": lambda event, context: [os.close(number) for number in event["held"]],
     "exits": lambda event, context: os._exit(3),
     "crashes": crashes,
     "spins": spins,

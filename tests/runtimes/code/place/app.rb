@@ -9,12 +9,23 @@ def registers(event, context)
   reply.code.to_i
 end
 
+HELD = []
+
+def hoards(event, _)
+  loop { HELD << File.open('/dev/null') }
+rescue Errno::EMFILE
+  event['left'].times { HELD.pop.close }
+  nil
+end
+
 DOES = {
   'echo' => ->(event, _) { event['value'] },
   'gives' => ->(event, _) { 'x' * event['bytes'] },
   'has' => ->(event, _) { File.read('/proc/self/maps').include?(event['name']) },
   'prints' => ->(event, _) { puts event['text'] },
   'fails' => ->(event, _) { raise TypeError, event['text'] },
+  'hoards' => method(:hoards),
+  'releases' => ->(_, _) { HELD.each(&:close) && nil },
   'exits' => ->(_, _) { exit!(3) },
   'crashes' => ->(_, _) { Process.kill('KILL', Process.pid) },
   'spins' => ->(_, _) { loop {} },
