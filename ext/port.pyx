@@ -10,7 +10,6 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.iterator cimport PyIter_Check
 from cpython.unicode cimport PyUnicode_DecodeASCII
-from engine._ext.flow_ring cimport ring_wait, ring_write
 from engine._ext.kernel cimport monotonic_ns, read_all
 from engine._ext.layout cimport *
 from engine._ext.linux cimport Mapping
@@ -233,10 +232,8 @@ cdef class Port:
 
     def begin_stream(self, bytes content_type not None) -> None:
         """What is sent for the claimed invocation is of this type, of 255 bytes at most."""
-        cdef bytes head = bytes([len(content_type)]) + content_type
         self.streamed = 0
-        store32(&env_at(self.place.base, self.place.index).flow_slot, <uint32_t>self.place.slot + 1)
-        if ring_write(self.place.region_fd, self.place.base, self.place.slot, PyBytes_AS_STRING(head), len(head)) < 0:
+        if begin_streaming(&self.place, PyBytes_AS_STRING(content_type), len(content_type)):
             raise OSError("the answer cannot be written to shared memory")
 
     def send(self, bytes chunk not None) -> bool:
@@ -255,16 +252,12 @@ cdef class Port:
         cdef int64_t written
         while left:
             with nogil:
-                written = ring_write(self.place.region_fd, self.place.base, self.place.slot, from_ptr, left)
+                written = hand_on(&self.place, from_ptr, left)
             if written < 0:
                 raise OSError("the answer cannot be written to shared memory")
             from_ptr += written
             left -= <size_t>written
-            if written:
-                flag_finished(self.place.base, self.place.index, self.place.event_fd)
-            if left:
-                with nogil:
-                    ring_wait(self.place.base, self.place.index, self.place.slot, left)
+            if not written:
                 PyErr_CheckSignals()
         return 0
 

@@ -8,6 +8,7 @@ runtime says.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from engine._ext.flow_ring cimport ring_write
+from engine._ext.kernel cimport monotonic_ns, wall_ns
 from engine._ext.layout cimport *
 from engine._ext.place cimport *
 from engine._ext.port cimport Port
@@ -57,6 +58,7 @@ cdef extern from * nogil:
 
 cdef enum:
     PEAK_NS = 100000000     # how often the runtime's peak memory is read, at most: 20 µs each
+    CPU_NS = 5000000        # and what CPU time it had and wanted: 40 µs each
 
 RETIRED_IDLE, RETIRED_TIMED_OUT, RETIRED_NOW = RETIRE_IDLE, RETIRE_TIMED_OUT, RETIRE_NOW
 TOO_LARGE_TYPE = "Function.ResponseSizeTooLarge"
@@ -81,15 +83,15 @@ cdef class Relay(Port):
         """Tell the core that this environment takes time to end; begun: and that it is about to, by itself."""
         store32(&env_at(self.place.base, self.place.index).farewell, FAREWELL_BEGUN if begun else FAREWELL_WANTED)
 
-    def take(self) -> int:
+    def take(self, bint waits=True) -> int:
         """1: an invocation is claimed. 0: there is none. -1: this environment is to end.
 
-        It spins where calls follow each other and no other environment sleeps, which would be called in its place: it
+        Where it may wait, it spins where calls follow each other and no other environment sleeps, which would be called in its place: it
         would then spin on the CPU that the other's runtime needs.
         """
         cdef char* base_ptr = self.place.base
         cdef int taken = place_take(&self.place)
-        if (taken == NOTHING_YET and self.place.gap_ns < HOT_GAP_NS and not others_sleep(base_ptr)
+        if (waits and taken == NOTHING_YET and self.place.gap_ns < HOT_GAP_NS and not others_sleep(base_ptr)
                 and may_spin(base_ptr)):
             with nogil:
                 spin_for_work(base_ptr, self.place.index)
@@ -117,7 +119,7 @@ cdef class Relay(Port):
 
     def deadline_ms(self) -> int:
         """When the claimed invocation times out, in ms since 1970."""
-        return self.context._epoch_deadline_time_in_ms
+        return (wall_ns() + self.context.deadline_ns - monotonic_ns()) // 1000000
 
     def remaining_ms(self) -> int:
         """Until then."""
@@ -164,7 +166,7 @@ cdef class Relay(Port):
         self.place.memory_kb = self.own_kb
         sample_memory(&self.place)
         self.own_kb = self.place.memory_kb
-        if is_due(&self.place, &self.place.cpu_sampled_ns, SAMPLE_CPU_NS):
+        if is_due(&self.place, &self.place.cpu_sampled_ns, CPU_NS):
             self.place.cpu_ns = self.cpu_used() - self.place.init_cpu_ns
         if self.runtime_pid > 0 and is_due(&self.place, &self.peak_read_ns, PEAK_NS):
             self.runtime_kb = max(self.runtime_kb, peak_kb_of(self.runtime_pid))

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "region/hand_over.h"
+#include "region/streaming.h"
 #include "region/uuid.h"
 
 typedef struct napi_env__ *napi_env;
@@ -22,6 +23,7 @@ napi_status napi_get_value_string_utf8(napi_env, napi_value, char *, size_t, siz
 napi_status napi_create_string_utf8(napi_env, const char *, size_t, napi_value *);
 napi_status napi_create_string_latin1(napi_env, const char *, size_t, napi_value *);
 napi_status napi_create_double(napi_env, double, napi_value *);
+napi_status napi_get_buffer_info(napi_env, napi_value, void **, size_t *);
 napi_status napi_get_boolean(napi_env, bool, napi_value *);
 napi_status napi_throw_error(napi_env, const char *, const char *);
 
@@ -32,6 +34,7 @@ static place_t place;
 static uint64_t start_ns;
 static char *beside; /* what came with the event, and how many bytes of it */
 static size_t beside_length;
+static uint64_t streamed; /* bytes of the answer under way */
 
 static size_t arguments(napi_env env, napi_callback_info info, size_t most, napi_value *given) {
     size_t count = most;
@@ -75,7 +78,13 @@ static int put_long(napi_env env, napi_value answer, const char *type) {
     return failed;
 }
 
-/* put(answer, error type): end the invocation under way. Without a type it has succeeded. */
+static int put_buffer(napi_env env, napi_value answer) {
+    void *data;
+    size_t length;
+    return napi_get_buffer_info(env, answer, &data, &length) ? -EINVAL : place_answer(&place, data, length, NULL);
+}
+
+/* put(answer, error type): end the invocation under way. Without a type it has succeeded, and may be a buffer. */
 static napi_value put(napi_env env, napi_callback_info info) {
     napi_value given[2];
     char type[TYPE_ROOM];
@@ -89,6 +98,8 @@ static napi_value put(napi_env env, napi_callback_info info) {
     int failed = has_type ? -E2BIG : put_short(env, given[0]);
     if (failed == -E2BIG)
         failed = put_long(env, given[0], has_type ? type : NULL);
+    if (failed == -EINVAL)
+        failed = put_buffer(env, given[0]);
     if (failed)
         napi_throw_error(env, NULL, strerror(-failed));
     return NULL;
@@ -166,12 +177,57 @@ static napi_value what_came_beside(napi_env env, napi_callback_info info) {
     return result;
 }
 
+/* streams(): whether whoever called reads the answer as it comes. */
+static napi_value streams(napi_env env, napi_callback_info info) {
+    napi_value result = NULL;
+    (void)info;
+    napi_get_boolean(env, place.slot >= 0 && place_slot(&place)->in_flags & IN_STREAMED, &result);
+    return result;
+}
+
+/* begin(content type): what follows by `send` is of this type. */
+static napi_value begin(napi_env env, napi_callback_info info) {
+    napi_value given;
+    char type[CONTENT_TYPE_MAX + 1];
+    size_t length = 0;
+    if (place.slot < 0 || arguments(env, info, 1, &given) != 1 ||
+        napi_get_value_string_utf8(env, given, type, sizeof type, &length)) {
+        napi_throw_error(env, NULL, "there is no answer to begin");
+        return NULL;
+    }
+    streamed = 0;
+    int failed = begin_streaming(&place, type, length);
+    if (failed)
+        napi_throw_error(env, NULL, strerror(-failed));
+    return NULL;
+}
+
+/* send(buffer): hand on all of it, and wait where there is no room. Whether it was not too much in all. */
+static napi_value send_piece(napi_env env, napi_callback_info info) {
+    napi_value given, result = NULL;
+    void *data;
+    size_t length = 0, at = 0;
+    int64_t written = 0;
+    if (place.slot < 0 || arguments(env, info, 1, &given) != 1 || napi_get_buffer_info(env, given, &data, &length)) {
+        napi_throw_error(env, NULL, "there is no answer under way");
+        return NULL;
+    }
+    while (at < length && (written = hand_on_bounded(&place, &streamed, (const char *)data + at, length - at)) >= 0)
+        at += (size_t)written;
+    if (written < 0 && written != -E2BIG)
+        napi_throw_error(env, NULL, strerror((int)-written));
+    else
+        napi_get_boolean(env, at == length, &result);
+    return result;
+}
+
 EXPORTED napi_value napi_register_module_v1(napi_env env, napi_value exports) {
     static const struct {
         const char *name;
         napi_callback call;
     } all[] = {{"open", open_place}, {"put", put},           {"take", take},   {"id", id},
-               {"trace", trace},     {"deadline", deadline}, {"beside", what_came_beside}};
+               {"trace", trace},     {"deadline", deadline}, {"beside", what_came_beside},
+               {"streams", streams}, {"begin", begin},       {"send", send_piece}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         napi_value made;
         if (napi_create_function(env, all[i].name, (size_t)-1, all[i].call, NULL, &made) ||

@@ -1,7 +1,7 @@
 /* A place in the shared region for languages that call C as it is: Python's ctypes, Ruby's fiddle. One thread calls it. */
 #define _GNU_SOURCE
-#include "region/flow_ring.h"
 #include "region/hand_over.h"
+#include "region/streaming.h"
 #include "region/uuid.h"
 
 #define EXPORTED __attribute__((visibility("default")))
@@ -53,28 +53,12 @@ EXPORTED int put_answer(const char *answer, uint64_t length, const char *type) {
 
 /* What follows by `send_piece` is of this type. 0, or -errno. */
 EXPORTED int begin_stream(const char *type, uint64_t length) {
-    char head[256];
-    head[0] = (char)(length < 255 ? length : 255);
-    memcpy(head + 1, type, (uint8_t)head[0]);
     streamed = 0;
-    store32(&env_at(place.base, place.index)->flow_slot, (uint32_t)place.slot + 1);
-    int64_t written = ring_write(place.region_fd, place.base, place.slot, head, (uint8_t)head[0] + 1u);
-    return written < 0 ? (int)written : 0;
+    return begin_streaming(&place, type, length);
 }
 
 /* Hand bytes to whoever reads, as many as there is room for: how many; 0 where it waited for room, or was woken by a
    signal; -E2BIG where it is too much in all; or another -errno. */
 EXPORTED int64_t send_piece(const char *piece, uint64_t length) {
-    if (length > FLOW_MAX - streamed)
-        length = FLOW_MAX - streamed;
-    if (length == 0)
-        return -E2BIG;
-    int64_t written = ring_write(place.region_fd, place.base, place.slot, piece, length);
-    if (written > 0) {
-        streamed += (uint64_t)written;
-        flag_finished(place.base, place.index, place.event_fd);
-    } else if (written == 0) {
-        ring_wait(place.base, place.index, place.slot, length);
-    }
-    return written;
+    return hand_on_bounded(&place, &streamed, piece, length);
 }

@@ -88,7 +88,7 @@ class Api:
             on_ready=self._ready,
             on_init_error=lambda body, error_type: self.init_errors.append((body, error_type)),
             on_next=self.take,
-            on_ended=lambda: None,
+            take=self._take_at_once,
             after=lambda _, call: self.later.append(call),
         )
         self._given: list[dict[str, Any]] = []
@@ -106,10 +106,15 @@ class Api:
 
     def take(self) -> None:
         while self.place.events and self.api.waits:
-            beside: dict[str, Any] = {}
-            invocation = Invocation(self.place, beside)  # type: ignore[arg-type]
-            invocation._beside = self._given.pop(0)
-            self.api.hand_out(invocation)
+            self.api.hand_out(self._next_invocation())
+
+    def _next_invocation(self) -> Invocation:
+        invocation = Invocation(self.place, {})  # type: ignore[arg-type]
+        invocation._beside = self._given.pop(0)
+        return invocation
+
+    def _take_at_once(self) -> Invocation | None:
+        return self._next_invocation() if self.place.events else None
 
     def client(self) -> Client:
         ours, theirs = socket.socketpair()
@@ -121,6 +126,7 @@ class Api:
             self.api.serve,
             self.api.open_sink,
             self.connections.remove,
+            self.api.serve_hot,
             is_channel=self._is_channel,
         )
         self.connections.append(made)

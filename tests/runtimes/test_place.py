@@ -179,6 +179,39 @@ def test_one_without_descriptors_for_a_place_is_served_by_the_channel(
     assert same_process(function)
 
 
+class TestNodeStreams:
+    """A handler by `awslambda.streamifyResponse`, whose pieces are bytes that are no text."""
+
+    @pytest.fixture
+    def streaming(self, deploy: Any) -> Function:
+        made: Function = deploy(CODE, "app.streams", CLASSIC)
+        assert answer(made, {"does": "has", "name": REGION}) is False
+        assert answer(made, {"does": "has", "name": REGION}) is True
+        return made
+
+    def test_answers_are_streamed(self, streaming: Function, door: Door) -> None:
+        for pieces, length in ((0, 1), (1, 10), (3, 300_000), (40, 1_000_000)):
+            given = door.invoke_stream(streaming.name, {"pieces": pieces, "bytes": length})
+            assert b"".join(given) == b"first " + b"\xff" * (pieces * length)
+            assert given.content_type == "application/x-pieces"
+        assert streaming({"pieces": 2, "bytes": 100_000}).payload == b"first " + b"\xff" * 200_000
+        assert same_process(streaming)
+
+    def test_one_that_fails_says_so_at_its_end(self, streaming: Function, door: Door) -> None:
+        given = door.invoke_stream(streaming.name, {"pieces": 1, "bytes": 5, "fails": True})
+        assert b"".join(given) == b"first \xff\xff\xff\xff\xff"
+        assert json.loads(given.result.payload)["errorType"] == "RangeError"
+        assert failure(streaming, {"pieces": 1, "bytes": 5, "fails": True})["errorMessage"] == "late"
+
+    def test_one_may_have_so_many_bytes_and_not_more(self, streaming: Function, door: Door) -> None:
+        given = door.invoke_stream(streaming.name, {"pieces": 201, "bytes": 1 << 20})
+        assert sum(map(len, given)) == 200 << 20
+        assert json.loads(given.result.payload)["errorType"] == "Function.ResponseSizeTooLarge"
+        assert failure(streaming, {"pieces": 7, "bytes": 1 << 20})["errorType"] == "Function.ResponseSizeTooLarge"
+        assert streaming({"pieces": 0, "bytes": 0}).payload == b"first "
+        assert same_process(streaming)
+
+
 @pytest.mark.parametrize("python", ["python3.8", "python3.13"])
 class TestPython:
     """What only Python's bootstrap does."""

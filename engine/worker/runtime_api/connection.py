@@ -32,7 +32,10 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Connection:
-    """`serve(request)` gets each request that is whole; `open_sink(request)` may give one whose head is a Sink."""
+    """`serve(request)` gets each request that is whole; `open_sink(request)` may give one whose head is a Sink.
+
+    `serve_hot(path, body, connection)` is asked before, for one that came alone and is hot: it answers, or gives None.
+    """
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class Connection:
         serve: Callable[[Request], object],
         open_sink: Callable[[Request], Sink | None],
         on_closed: Callable[[Connection], object],
+        serve_hot: Callable[[bytes, bytes, Connection], bytes | None],
         *,
         is_channel: bool = False,
     ) -> None:
@@ -51,7 +55,7 @@ class Connection:
         self._socket = sock
         self._fd = sock.fileno()
         self._loop = loop
-        self._serve, self._open_sink, self._on_closed = serve, open_sink, on_closed
+        self._serve, self._open_sink, self._on_closed, self._serve_hot = serve, open_sink, on_closed, serve_hot
         self._parser = httptools.HttpRequestParser(self)
         self._request: Request | None = None  # that is not whole yet
         self._in_body = False
@@ -132,6 +136,11 @@ class Connection:
             data += self._receive() or b""
             if end > len(data):
                 return self._feed(data)
+        if end == len(data) and not self._waiting:
+            answer = self._serve_hot(path, data[start:end], self)
+            if answer is not None:
+                self._send(answer)
+                return True
         self._is_feeding = True
         while True:
             self._take_whole(Request(self, method, path, data[start:end]))

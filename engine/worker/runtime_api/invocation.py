@@ -26,6 +26,7 @@ TRUNCATED = (
     b'{"errorType":"Runtime.TruncatedResponse",'
     b'"errorMessage":"The runtime closed the connection before all of its streamed answer was there."}'
 )
+ANSWER_PATH = b"/2018-06-01/runtime/invocation/%b/response"
 HEAD = (
     b"Lambda-Runtime-Aws-Request-Id: %b\r\n"
     b"Lambda-Runtime-Deadline-Ms: %d\r\n"
@@ -42,7 +43,10 @@ BESIDE = {
 class Invocation:
     """Made when the place has claimed one. `is_open`, and its event there, until it is ended, once."""
 
-    __slots__ = ("_beside", "_place", "_trace_id", "deadline_ms", "event", "hold", "is_open", "request_id")
+    __slots__ = (
+        *("_beside", "_id", "_place", "_trace_id"),
+        *("answer_path", "deadline_ms", "event", "hold", "is_open", "request_id"),
+    )
 
     def __init__(self, place: relay.Relay, beside: dict[str, Any]) -> None:
         """`beside` is what the place's `extras` fills, anew for each invocation."""
@@ -50,6 +54,8 @@ class Invocation:
         self._place = place
         self.event = place.event()
         self.request_id = place.request_id()
+        self._id = self.request_id.encode()
+        self.answer_path = ANSWER_PATH % self._id
         self.deadline_ms = place.deadline_ms()
         self._beside = dict(beside) if beside else beside
         self._trace_id = place.variables[TRACE_VARIABLE]
@@ -63,7 +69,7 @@ class Invocation:
     def head(self) -> bytes:
         """The headers that it comes with, whole lines."""
         lines = HEAD % (
-            self.request_id.encode(),
+            self._id,
             self.deadline_ms,
             self._place.invoked_function_arn.encode(),
             _one_line(self.trace_id) if self._beside else self._trace_id,

@@ -24,12 +24,16 @@ RETRY_S = 0.1  # where there is nothing to accept with
 
 
 class Listener:
-    """`serve` and `open_sink`: see Connection."""
+    """`serve`, `open_sink` and `serve_hot`: see Connection."""
 
     def __init__(
-        self, loop: Loop, serve: Callable[[Request], object], open_sink: Callable[[Request], Sink | None]
+        self,
+        loop: Loop,
+        serve: Callable[[Request], object],
+        open_sink: Callable[[Request], Sink | None],
+        serve_hot: Callable[[bytes, bytes, Connection], bytes | None],
     ) -> None:
-        self._loop, self._serve, self._open_sink = loop, serve, open_sink
+        self._loop, self._serve, self._open_sink, self._serve_hot = loop, serve, open_sink, serve_hot
         self._connections: set[Connection] = set()
         self._socket: socket.socket | None = None
         self._uid: int | None = None
@@ -103,9 +107,16 @@ class Listener:
         return bool(others)
 
     def _add(self, sock: socket.socket, *, is_channel: bool = False) -> None:
-        self._connections.add(
-            Connection(sock, self._loop, self._serve, self._open_sink, self._connections.discard, is_channel=is_channel)
+        made = Connection(
+            sock,
+            self._loop,
+            self._serve,
+            self._open_sink,
+            self._connections.discard,
+            self._serve_hot,
+            is_channel=is_channel,
         )
+        self._connections.add(made)
 
     def _may_connect(self, peer: tuple[str, int], own: tuple[str, int]) -> bool:
         return self._uid is None or self._uid in owners_of(peer, own, self._question)

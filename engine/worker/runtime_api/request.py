@@ -40,6 +40,7 @@ ACCEPTED = (
     b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n%bContent-Length: 16\r\n\r\n" + b'{"status":"OK"}\n'
 )
 ACCEPTED_AS_MOST = ACCEPTED % b""
+GIVEN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n%b"
 CLOSING = b"Connection: close\r\n"
 
 

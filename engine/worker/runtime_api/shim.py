@@ -68,10 +68,10 @@ class Shim:
             on_ready=self._ready,
             on_init_error=self._init_error,
             on_next=self._take,
-            on_ended=self._ended,
+            take=self._take_at_once,
             after=self._loop.after,
         )
-        self._listener = Listener(self._loop, self._serve, self._open_sink)
+        self._listener = Listener(self._loop, self._serve, self._open_sink, self._api.serve_hot)
 
     def _open_relay(self, fds: list[int]) -> Relay:
         given = self._order["surroundings"]
@@ -221,9 +221,6 @@ class Shim:
         elif self._late is None:
             self._relay.init_ended(self._start_ns, False)
 
-    def _ended(self) -> None:
-        """The invocation is over; the next one is the runtime's as soon as it asks."""
-
     def _take(self) -> None:
         """Give the runtime that waits an invocation, or wait for one."""
         if self._is_handed_over:  # it could not use its place
@@ -247,6 +244,12 @@ class Shim:
             elif relay.doze():
                 return
         relay.wake()
+
+    def _take_at_once(self) -> Invocation | None:
+        """An invocation for a runtime that asks, where nobody else has a word in it and nothing is to be waited for."""
+        if self._companions is not None or self._is_handed_over or self._pid == 0 or self._relay.take(waits=False) != 1:
+            return None
+        return Invocation(self._relay, self._beside)
 
     def _hand_out(self, invocation: Invocation) -> None:
         if self._companions is not None:

@@ -7,7 +7,6 @@ cdef extern from "region/place.h":
     enum:
         ANSWER_MAX
         HOT_GAP_NS
-        SAMPLE_CPU_NS
         TO_END
         NOTHING_YET
         TAKEN
@@ -35,3 +34,7 @@ cdef extern from "region/place.h":
     int place_write(place_t*, const char* answer, size_t length, const char* kind, size_t kind_length) noexcept nogil
     void place_end(place_t*, size_t length, size_t type_length, bint is_error) noexcept nogil
     void place_announce(place_t*) noexcept nogil
+
+cdef extern from "region/streaming.h":
+    int begin_streaming(place_t*, const char* kind, size_t length) noexcept nogil
+    int64_t hand_on(place_t*, const char* piece, size_t length) noexcept nogil

@@ -227,4 +227,4 @@ class Channel {
   }
 }
 
-module.exports = { Channel, isTransient, writeAll };
+module.exports = { Channel, headerValue, isTransient, writeAll };

@@ -12,7 +12,7 @@ class Runtime {
   /** `loaded` is what `handler.cjs` gave; `isModern` its rules: no callbacks, nothing waits for the event loop. */
   constructor(channel, loaded, variables, isModern) {
     this.channel = channel;
-    this.mayMove = !loaded.isStreaming; // from the channel to a place of its own
+    this.mayMove = true; // from the channel to a place of its own
     this.handler = loaded.call;
     this.isStreaming = loaded.isStreaming;
     this.highWaterMark = loaded.highWaterMark;

@@ -6,8 +6,14 @@
 
 const fs = require('fs');
 const path = require('path');
+const { headerValue } = require('./channel.cjs');
 
 const LIBRARY = /^place\.[^/]*so$/;
+const ANSWER_MAX_BYTES = 6291556;
+const TOO_LARGE = {
+  errorType: 'Function.ResponseSizeTooLarge',
+  errorMessage: 'Response payload size exceeded maximum allowed payload size (209715200 bytes).',
+};
 const NOT_LOADED = ['ERR_DLOPEN_FAILED', 'ERR_DLOPEN_DISABLED', 'ERR_ACCESS_DENIED'];
 
 let library; // null, where there is none
@@ -33,11 +39,14 @@ function open(fd, arn) {
   return library !== null && library.open(fd) ? new Place(arn) : null;
 }
 
-/** What a `Channel` is to a `Runtime`, for functions whose answers are not streamed. */
+/** What a `Channel` is to a `Runtime`. */
 class Place {
   constructor(arn) {
     this.arn = arn;
     this.posted = null; // what is sent as the process comes to wait for the next event
+    this.gathered = null; // of an answer in pieces, for a caller who wants it whole
+    this.gatheredBytes = 0;
+    this.isTooLarge = false;
   }
 
   respond(_id, json) {
@@ -45,7 +54,39 @@ class Place {
   }
 
   respondError(_id, error) {
-    this.posted = [JSON.stringify(error), String(error.errorType).replace(/[^\x20-\x7e]/g, '?')];
+    this.postError(error);
+  }
+
+  postError(error) {
+    this.posted = [JSON.stringify(error), headerValue(error.errorType)];
+  }
+
+  beginStream(_id, contentType) {
+    this.isTooLarge = false;
+    this.gathered = library.streams() ? null : [];
+    this.gatheredBytes = 0;
+    if (this.gathered === null) library.begin(headerValue(contentType));
+  }
+
+  /** What comes after too much is dropped. */
+  sendChunk(buffers) {
+    for (const each of buffers) {
+      if (this.gathered !== null) this.gather(each);
+      else if (!this.isTooLarge) this.isTooLarge = !library.send(each);
+    }
+  }
+
+  gather(piece) {
+    if (this.gatheredBytes > ANSWER_MAX_BYTES) return;
+    this.gathered.push(piece);
+    this.gatheredBytes += piece.length;
+  }
+
+  endStream(error = null) {
+    if (error !== null) this.postError(error);
+    else if (this.isTooLarge) this.postError(TOO_LARGE);
+    else this.posted = [this.gathered === null ? '' : Buffer.concat(this.gathered), undefined];
+    this.gathered = null;
   }
 
   flush() {

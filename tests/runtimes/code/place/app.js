@@ -33,4 +33,15 @@ const does = {
     http.request(given, heard).on('error', reject).end('{"events": []}');
   }),
 };
+exports.streams = awslambda.streamifyResponse(async (event, stream) => {
+  if (event.does === 'has') {
+    stream.end(JSON.stringify(await does.has(event)));
+    return;
+  }
+  stream.setContentType('application/x-pieces');
+  stream.write('first ');
+  for (let piece = 0; piece < event.pieces; piece++) stream.write(Buffer.alloc(event.bytes, 0xff));
+  if (event.fails) throw new RangeError('late');
+  stream.end();
+});
 exports.handler = async (event, context) => does[event.does](event, context);
