@@ -86,8 +86,8 @@ cdef class Relay(Port):
     def take(self, bint waits=True) -> int:
         """1: an invocation is claimed. 0: there is none. -1: this environment is to end.
 
-        Where it may wait, it spins where calls follow each other and no other environment sleeps, which would be called in its place: it
-        would then spin on the CPU that the other's runtime needs.
+        Where it may wait, it spins while calls follow each other and no other environment sleeps, which would be called
+        in its place: it would then spin on the CPU that the other's runtime needs.
         """
         cdef char* base_ptr = self.place.base
         cdef int taken = place_take(&self.place)

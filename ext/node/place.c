@@ -136,28 +136,27 @@ static napi_value take(napi_env env, napi_callback_info info) {
     return event;
 }
 
-/* id(): of the invocation under way. */
-static napi_value id(napi_env env, napi_callback_info info) {
+/* What one of uuid.h's functions writes of the invocation under way; undefined where there is none. */
+static napi_value text_by(napi_env env, void (*write_text)(const uint8_t *, char *), size_t length) {
     napi_value result = NULL;
-    char text[UUID_LENGTH];
-    (void)info;
+    char text[TRACE_LENGTH];
     if (place.slot >= 0) {
-        write_uuid(place_slot(&place)->request_id, text);
-        napi_create_string_latin1(env, text, sizeof text, &result);
+        write_text(place_slot(&place)->request_id, text);
+        napi_create_string_latin1(env, text, length, &result);
     }
     return result;
 }
 
+/* id(): of the invocation under way. */
+static napi_value id(napi_env env, napi_callback_info info) {
+    (void)info;
+    return text_by(env, write_uuid, UUID_LENGTH);
+}
+
 /* trace(): its tracing header, where the caller sent none. */
 static napi_value trace(napi_env env, napi_callback_info info) {
-    napi_value result = NULL;
-    char text[TRACE_LENGTH];
     (void)info;
-    if (place.slot >= 0) {
-        write_trace(place_slot(&place)->request_id, text);
-        napi_create_string_latin1(env, text, sizeof text, &result);
-    }
-    return result;
+    return text_by(env, write_trace, TRACE_LENGTH);
 }
 
 /* deadline(): when it times out, in ms since 1970. */
