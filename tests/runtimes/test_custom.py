@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import stat
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +118,16 @@ def test_an_awkward_client_is_served_and_kept(deploy: Any, raw: Path, manner: st
     for number in range(3):
         assert answer(function, {"number": number}) == {"event": {"number": number}, "connections": connections}
     assert [result.start for result in function.results] == ["cold", "warm", "warm"]
+
+
+def test_many_calls_at_once_are_each_answered_and_no_process_is_held_to_a_cpu(deploy: Any, raw: Path) -> None:
+    """An environment goes to its runtime's CPU now and then while there is always work; it may leave it again."""
+    function = deploy(raw, "small_letters")
+    with ThreadPoolExecutor(16) as callers:
+        told = list(callers.map(function, range(1_000)))
+    assert [each.json()["event"] for each in told] == list(range(1_000))
+    for pid in function.pids():
+        assert os.sched_getaffinity(pid) == os.sched_getaffinity(0)
 
 
 @pytest.mark.parametrize("manner", ["new_connections", "connection_close", "http_1_0"])
