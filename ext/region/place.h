@@ -4,6 +4,9 @@
 #ifndef ENGINE_PLACE_H
 #define ENGINE_PLACE_H
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "queue.h"
 
 enum {
@@ -153,6 +156,44 @@ static inline void place_announce(place_t *p) {
     slot->done_ns = p->ended_ns;
     finish(p->base, p->index, p->slot, p->word, p->event_fd);
     p->slot = -1;
+}
+
+/* The event of the invocation that was claimed, and what came beside it, `*length` and `*extra` bytes of it: in the slot,
+   or in memory that `*copy` points to then, and that is the caller's to free. NULL, and errno, where it cannot be read. */
+static inline const char *place_event(place_t *p, size_t *length, size_t *extra, char **copy) {
+    slot_t *slot = place_slot(p);
+    size_t total = (size_t)(*length = slot->in_len) + (*extra = slot->in_extra_len);
+    *copy = NULL;
+    if (!(slot->in_flags & IN_SPILLED) && total <= INLINE_MAX)
+        return (const char *)slot->body;
+    *copy = total <= SPAN ? malloc(total) : NULL;
+    if (*copy && !read_all(p->region_fd, *copy, total, SPILL_OFFSET + (uint64_t)p->slot * SPAN))
+        return *copy;
+    free(*copy);
+    *copy = NULL;
+    return NULL;
+}
+
+/* When an invocation that began then times out, in ms since 1970. */
+static inline uint64_t deadline_ms(const place_t *p, uint64_t start_ns) {
+    return (wall_ns() + (start_ns + p->timeout_ns - monotonic_ns())) / 1000000;
+}
+
+/* Put an answer in its place and tell the core; an error with its type, NULL for a success. 0, or -errno. */
+static inline int place_answer(place_t *p, const char *answer, size_t length, const char *type) {
+    int is_too_large = !type && length > ANSWER_MAX;
+    if (is_too_large)
+        answer = TOO_LARGE_ANSWER, length = sizeof TOO_LARGE_ANSWER - 1, type = "Function.ResponseSizeTooLarge";
+    size_t type_length = type ? strnlen(type, TYPE_MAX) : 0;
+    length = length < ANSWER_MAX ? length : ANSWER_MAX;
+    int failed = place_write(p, answer, length, type ? type : "", type_length);
+    if (failed)
+        return failed;
+    place_end(p, length, type_length, type != NULL);
+    sample_memory(p);
+    sample_cpu(p);
+    place_announce(p);
+    return 0;
 }
 
 #endif
