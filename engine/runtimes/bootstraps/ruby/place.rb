@@ -22,13 +22,21 @@ module EngineRuntime
     def self.preload
       return @library if defined?(@library)
 
-      require 'fiddle'
+      quietly { require 'fiddle' }
       file = Dir.glob(File.join(File.dirname(__dir__), 'place.*so')).first
       @library = file && functions_of(Fiddle.dlopen(file))
     rescue LoadError # without fiddle
       @library = nil
     rescue Fiddle::DLError # of another C library
       @library = nil
+    end
+
+    # Without the words on a gem that is to leave Ruby's own: they would stand in the function's log.
+    def self.quietly
+      verbose, $VERBOSE = $VERBOSE, nil
+      yield
+    ensure
+      $VERBOSE = verbose
     end
 
     def self.functions_of(library)
