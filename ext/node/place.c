@@ -30,7 +30,7 @@ napi_status napi_throw_error(napi_env, const char *, const char *);
 #define EXPORTED __attribute__((visibility("default")))
 enum { TYPE_ROOM = TYPE_MAX + 4 }; /* a character of the type may be cut off at its end */
 
-static place_t place;
+static place_t place = {.slot = -1};
 static uint64_t start_ns;
 static char *beside; /* what came with the event, and how many bytes of it */
 static size_t beside_length;
@@ -90,7 +90,7 @@ static napi_value put(napi_env env, napi_callback_info info) {
     char type[TYPE_ROOM];
     size_t length = 0;
     arguments(env, info, 2, given);
-    if (place.base == NULL || place.slot < 0) {
+    if (place.slot < 0) {
         napi_throw_error(env, NULL, "there is no invocation to answer");
         return NULL;
     }

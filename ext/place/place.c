@@ -15,7 +15,7 @@ typedef struct {
     char id[UUID_LENGTH], trace[TRACE_LENGTH];
 } told_t;
 
-static place_t place;
+static place_t place = {.slot = -1};
 static char *spilled;
 static uint64_t streamed; /* bytes of the answer under way */
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from doors import Door, Function
 from javascript import ANY_VERSION, CLASSIC
 from layers import probes
 from verdicts import answer, ends, failure, times_out
+
+from engine.runtimes.catalog import BOOTSTRAPS
 
 REGION = "memfd:"
 CODE = Path(__file__).parent / "code" / "place"
@@ -210,6 +213,28 @@ class TestNodeStreams:
         assert failure(streaming, {"pieces": 7, "bytes": 1 << 20})["errorType"] == "Function.ResponseSizeTooLarge"
         assert streaming({"pieces": 0, "bytes": 0}).payload == b"first "
         assert same_process(streaming)
+
+
+def test_the_library_refuses_what_has_no_place() -> None:
+    """A function may load it, too."""
+    (library,) = (BOOTSTRAPS / "node").glob("place.*so")
+    script = f"""
+        const place = {{ exports: {{}} }};
+        process.dlopen(place, {json.dumps(str(library))});
+        const {{ open, put, take, begin, send, id, trace, beside, streams }} = place.exports;
+        const refused = [put, take, begin, send].map((call) => {{
+            try {{ call(); }} catch (error) {{ return error.message; }}
+        }});
+        console.log(JSON.stringify([[open(), open('x'), open(-1), streams()], [id(), trace(), beside()], refused]));
+    """
+    told = subprocess.run(["node", "-e", script], stdout=subprocess.PIPE, check=True, text=True).stdout
+    refused = [
+        "there is no invocation to answer",
+        "this process has no place in the region",
+        "there is no answer to begin",
+        "there is no answer under way",
+    ]
+    assert json.loads(told) == [[False] * 4, [None] * 3, refused]
 
 
 @pytest.mark.parametrize("python", ["python3.8", "python3.13"])
