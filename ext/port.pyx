@@ -18,7 +18,8 @@ from engine._ext.queue cimport env_at, flag_finished
 from engine._ext.uuid cimport TRACE_LENGTH, UUID_LENGTH, write_trace, write_uuid
 
 TOO_LARGE = <bytes>TOO_LARGE_ANSWER
-STREAM_TOO_LARGE = TOO_LARGE.replace(b"6291556", b"209715200")
+STREAM_TOO_LARGE = <bytes>STREAM_TOO_LARGE_ANSWER
+TOO_LARGE_TYPE = (<bytes>TOO_LARGE_KIND).decode()
 BYTES = b"application/octet-stream"
 HTTP_RESPONSE = b"application/vnd.awslambda.http-integration-response"  # a JSON prelude, this, then the body
 PRELUDE_END = bytes(8)
@@ -190,10 +191,10 @@ cdef class Port:
             answer = self.handler(self.unmarshal(self.start(slot_ptr)), self.context)
             answer = self.pour(answer, slot_ptr) if PyIter_Check(answer) else self.marshal(answer)
             if answer is STREAM_TOO_LARGE:
-                error_type = "Function.ResponseSizeTooLarge"
+                error_type = TOO_LARGE_TYPE
             elif PyBytes_GET_SIZE(answer) > ANSWER_MAX:
                 answer = TOO_LARGE
-                error_type = "Function.ResponseSizeTooLarge"
+                error_type = TOO_LARGE_TYPE
         except Exception as error:
             answer, error_type = self.fault(error, self.context.aws_request_id)
         self.flush()
@@ -232,23 +233,13 @@ cdef class Port:
 
     def begin_stream(self, bytes content_type not None) -> None:
         """What is sent for the claimed invocation is of this type, of 255 bytes at most."""
-        self.streamed = 0
         if begin_streaming(&self.place, PyBytes_AS_STRING(content_type), len(content_type)):
             raise OSError("the answer cannot be written to shared memory")
 
     def send(self, bytes chunk not None) -> bool:
         """Hand bytes to whoever reads; waits while that one is too far behind. False where it was too much in all."""
-        cdef Py_ssize_t length = PyBytes_GET_SIZE(chunk)
-        cdef bint fits = self.streamed + <uint64_t>length <= <uint64_t>FLOW_MAX
-        if not fits:
-            chunk = chunk[:FLOW_MAX - self.streamed]
-        self.streamed += <uint64_t>PyBytes_GET_SIZE(chunk)
-        self.give(chunk)
-        return fits
-
-    cdef int give(self, bytes data) except -1:
-        cdef const char* from_ptr = PyBytes_AS_STRING(data)
-        cdef size_t left = PyBytes_GET_SIZE(data)
+        cdef const char* from_ptr = PyBytes_AS_STRING(chunk)
+        cdef size_t left = PyBytes_GET_SIZE(chunk)
         cdef int64_t written
         while left:
             with nogil:
@@ -259,7 +250,7 @@ cdef class Port:
             left -= <size_t>written
             if not written:
                 PyErr_CheckSignals()
-        return 0
+        return not is_too_much(&self.place)
 
     cdef int put(self, bytes answer, str error_type, bint failed) except -1:
         """Write the answer and its stamps into the slot and announce it."""

@@ -14,7 +14,7 @@ from engine._ext.place cimport *
 from engine._ext.port cimport Port
 from engine._ext.queue cimport env_at, flag_finished, may_spin, spin_for_work, work_waits
 
-from engine._ext.port import TOO_LARGE
+from engine._ext.port import TOO_LARGE, TOO_LARGE_TYPE
 
 cdef extern from * nogil:
     """
@@ -30,7 +30,7 @@ cdef extern from * nogil:
         clockid_t clock = (clockid_t)((~(unsigned)pid << 3) | 2);
         return clock_gettime(clock, &t) ? 0 : (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
     }
-    /* What its first thread waited for a CPU, as awaited_cpu_ns() of kernel.pxd; 0 where that cannot be read. */
+    /* What its first thread waited for a CPU, as awaited_cpu_ns() of kernel.h; 0 where that cannot be read. */
     static uint64_t awaited_ns_of(pid_t pid) {
         char path[48];
         uint64_t waited = 0;
@@ -87,7 +87,6 @@ cdef enum:
     MEET_EVERY = 64         # invocations in a row
 
 RETIRED_IDLE, RETIRED_TIMED_OUT, RETIRED_NOW = RETIRE_IDLE, RETIRE_TIMED_OUT, RETIRE_NOW
-TOO_LARGE_TYPE = "Function.ResponseSizeTooLarge"
 ANSWER_MAX_BYTES = ANSWER_MAX
 
 
@@ -192,7 +191,6 @@ cdef class Relay(Port):
                     and not load32(&slot_ptr.flow_dropped)):
                 break
             store32(&slot_ptr.flow_wanted, 0)
-        self.streamed += <uint64_t>written
         return written
 
     cdef int sample(self) noexcept:

@@ -4,6 +4,7 @@ from typing import Any, Final
 SOURCE: Final[str]
 TOO_LARGE: Final[bytes]
 STREAM_TOO_LARGE: Final[bytes]
+TOO_LARGE_TYPE: Final[str]
 BYTES: Final[bytes]
 HTTP_RESPONSE: Final[bytes]
 PRELUDE_END: Final[bytes]

@@ -1,7 +1,7 @@
 /* A place in the shared region for Node.js: see place.cjs. By Node-API, whose binary interface is the same in every
    version (https://nodejs.org/api/n-api.html); what is used of it is declared here, so that no header is needed.
 
-   The event loop stands still while `turn` waits, as the process does in Lambda, where it is frozen then. */
+   The event loop stands still while `take` waits, as the process does in Lambda, where it is frozen then. */
 #define _GNU_SOURCE
 #include <stdbool.h>
 
@@ -34,7 +34,6 @@ static place_t place = {.slot = -1};
 static uint64_t start_ns;
 static char *beside; /* what came with the event, and how many bytes of it */
 static size_t beside_length;
-static uint64_t streamed; /* bytes of the answer under way */
 
 static size_t arguments(napi_env env, napi_callback_info info, size_t most, napi_value *given) {
     size_t count = most;
@@ -58,10 +57,7 @@ static int put_short(napi_env env, napi_value answer) {
         return -EINVAL;
     if (length + 4 >= INLINE_MAX)
         return -E2BIG; /* perhaps it was cut off */
-    place_end(&place, length, 0, 0);
-    sample_memory(&place);
-    sample_cpu(&place);
-    place_announce(&place);
+    place_finish(&place, length, 0, 0);
     return 0;
 }
 
@@ -95,7 +91,7 @@ static napi_value put(napi_env env, napi_callback_info info) {
         return NULL;
     }
     int has_type = !napi_get_value_string_utf8(env, given[1], type, sizeof type, &length);
-    int failed = has_type ? -E2BIG : put_short(env, given[0]);
+    int failed = has_type || is_too_much(&place) ? -E2BIG : put_short(env, given[0]);
     if (failed == -E2BIG)
         failed = put_long(env, given[0], has_type ? type : NULL);
     if (failed == -EINVAL)
@@ -194,16 +190,15 @@ static napi_value begin(napi_env env, napi_callback_info info) {
         napi_throw_error(env, NULL, "there is no answer to begin");
         return NULL;
     }
-    streamed = 0;
     int failed = begin_streaming(&place, type, length);
     if (failed)
         napi_throw_error(env, NULL, strerror(-failed));
     return NULL;
 }
 
-/* send(buffer): hand on all of it, and wait where there is no room. Whether it was not too much in all. */
+/* send(buffer): hand on all of it, and wait where there is no room. */
 static napi_value send_piece(napi_env env, napi_callback_info info) {
-    napi_value given, result = NULL;
+    napi_value given;
     void *data;
     size_t length = 0, at = 0;
     int64_t written = 0;
@@ -211,13 +206,11 @@ static napi_value send_piece(napi_env env, napi_callback_info info) {
         napi_throw_error(env, NULL, "there is no answer under way");
         return NULL;
     }
-    while (at < length && (written = hand_on_bounded(&place, &streamed, (const char *)data + at, length - at)) >= 0)
+    while (at < length && (written = hand_on(&place, (const char *)data + at, length - at)) >= 0)
         at += (size_t)written;
-    if (written < 0 && written != -E2BIG)
+    if (written < 0)
         napi_throw_error(env, NULL, strerror((int)-written));
-    else
-        napi_get_boolean(env, at == length, &result);
-    return result;
+    return NULL;
 }
 
 EXPORTED napi_value napi_register_module_v1(napi_env env, napi_value exports) {

@@ -17,7 +17,6 @@ typedef struct {
 
 static place_t place = {.slot = -1};
 static char *spilled;
-static uint64_t streamed; /* bytes of the answer under way */
 
 /* Whether this process has the place now. */
 EXPORTED int take_place(int channel_fd) { return place.base == NULL && take_over(&place, channel_fd); }
@@ -52,13 +51,7 @@ EXPORTED int put_answer(const char *answer, uint64_t length, const char *type) {
 }
 
 /* What follows by `send_piece` is of this type. 0, or -errno. */
-EXPORTED int begin_stream(const char *type, uint64_t length) {
-    streamed = 0;
-    return begin_streaming(&place, type, length);
-}
+EXPORTED int begin_stream(const char *type, uint64_t length) { return begin_streaming(&place, type, length); }
 
-/* Hand bytes to whoever reads, as many as there is room for: how many; 0 where it waited for room, or was woken by a
-   signal; -E2BIG where it is too much in all; or another -errno. */
-EXPORTED int64_t send_piece(const char *piece, uint64_t length) {
-    return hand_on_bounded(&place, &streamed, piece, length);
-}
+/* Hand bytes to whoever reads: how many of them; 0 where it waited for room, or was woken by a signal; or -errno. */
+EXPORTED int64_t send_piece(const char *piece, uint64_t length) { return hand_on(&place, piece, length); }

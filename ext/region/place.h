@@ -17,9 +17,12 @@ enum {
     LOG_LOOKS = 20000 /* about two seconds; the engine that takes longer for one read is as good as dead */
 };
 
-#define TOO_LARGE_ANSWER                                                                                               \
-    "{\"errorType\":\"Function.ResponseSizeTooLarge\",\"errorMessage\":\"Response payload size exceeded maximum "       \
-    "allowed payload size (6291556 bytes).\"}"
+#define TOO_LARGE_KIND "Function.ResponseSizeTooLarge"
+#define TOO_LARGE_BEYOND(bytes)                                                                                        \
+    "{\"errorType\":\"" TOO_LARGE_KIND "\",\"errorMessage\":\"Response payload size exceeded maximum allowed payload "  \
+    "size (" bytes " bytes).\"}"
+#define TOO_LARGE_ANSWER TOO_LARGE_BEYOND("6291556")
+#define STREAM_TOO_LARGE_ANSWER TOO_LARGE_BEYOND("209715200")
 
 enum { TO_END = -1, NOTHING_YET = 0, TAKEN = 1 };
 
@@ -28,6 +31,7 @@ typedef struct {
     int index, event_fd, region_fd, log_fd;
     int slot;              /* of the invocation that is claimed, or -1 */
     uint64_t word;         /* of that slot, as it was claimed */
+    uint64_t streamed;     /* bytes of its answer handed on so far; over FLOW_MAX where some were too many */
     uint64_t timeout_ns;
     uint64_t begun_ns;     /* when its time began to run, if that was before its event was asked for; or 0 */
     uint64_t ended_ns;     /* when the last one ended */
@@ -75,6 +79,7 @@ static inline void place_wait(place_t *p) {
 static inline uint64_t place_start(place_t *p) {
     uint64_t now_ns = p->begun_ns ? p->begun_ns : monotonic_ns();
     place_slot(p)->claimed_ns = now_ns;
+    p->streamed = 0;
     if (p->ended_ns) {
         uint64_t gap_ns = (p->gap_ns * 7 + now_ns - p->ended_ns) >> 3;
         p->gap_ns = gap_ns < HOT_GAP_NS * 2 ? gap_ns : HOT_GAP_NS * 2;
@@ -158,6 +163,17 @@ static inline void place_announce(place_t *p) {
     p->slot = -1;
 }
 
+/* The last steps of an answer that is written, where this process is all that took time and memory for it. */
+static inline void place_finish(place_t *p, size_t length, size_t type_length, int is_error) {
+    place_end(p, length, type_length, is_error);
+    sample_memory(p);
+    sample_cpu(p);
+    place_announce(p);
+}
+
+/* Whether more was handed on than an answer may have. */
+static inline int is_too_much(const place_t *p) { return p->streamed > FLOW_MAX; }
+
 /* The event of the invocation that was claimed, and what came beside it, `*length` and `*extra` bytes of it: in the slot,
    or in memory that `*copy` points to then, and that is the caller's to free. NULL, and errno, where it cannot be read. */
 static inline const char *place_event(place_t *p, size_t *length, size_t *extra, char **copy) {
@@ -179,20 +195,20 @@ static inline uint64_t deadline_ms(const place_t *p, uint64_t start_ns) {
     return (wall_ns() + (start_ns + p->timeout_ns - monotonic_ns())) / 1000000;
 }
 
-/* Put an answer in its place and tell the core; an error with its type, NULL for a success. 0, or -errno. */
+/* Put an answer in its place and tell the core; an error with its type, NULL for a success, which one that is too large
+   becomes an error of. 0, or -errno. */
 static inline int place_answer(place_t *p, const char *answer, size_t length, const char *type) {
-    int is_too_large = !type && length > ANSWER_MAX;
-    if (is_too_large)
-        answer = TOO_LARGE_ANSWER, length = sizeof TOO_LARGE_ANSWER - 1, type = "Function.ResponseSizeTooLarge";
+    if (!type && (length > ANSWER_MAX || is_too_much(p))) {
+        answer = is_too_much(p) ? STREAM_TOO_LARGE_ANSWER : TOO_LARGE_ANSWER;
+        length = strlen(answer);
+        type = TOO_LARGE_KIND;
+    }
     size_t type_length = type ? strnlen(type, TYPE_MAX) : 0;
     length = length < ANSWER_MAX ? length : ANSWER_MAX;
     int failed = place_write(p, answer, length, type ? type : "", type_length);
     if (failed)
         return failed;
-    place_end(p, length, type_length, type != NULL);
-    sample_memory(p);
-    sample_cpu(p);
-    place_announce(p);
+    place_finish(p, length, type_length, type != NULL);
     return 0;
 }
 

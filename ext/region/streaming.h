@@ -20,24 +20,22 @@ static inline int begin_streaming(place_t *p, const char *type, size_t length) {
     return written < 0 ? (int)written : 0;
 }
 
-/* Hand on as many bytes as there is room for: how many; 0 where it waited for room, or was woken by a signal; -errno. */
+/* Hand on as many bytes as there is room for: how many; 0 where it waited for room, or was woken by a signal; -errno.
+   What goes beyond FLOW_MAX in all is dropped: see `is_too_much`. */
 static inline int64_t hand_on(place_t *p, const char *piece, size_t length) {
+    uint64_t room = p->streamed < FLOW_MAX ? FLOW_MAX - p->streamed : 0;
+    if (room == 0 && length) {
+        p->streamed = (uint64_t)FLOW_MAX + 1;
+        return (int64_t)length;
+    }
+    length = length < room ? length : room;
     int64_t written = ring_write(p->region_fd, p->base, p->slot, piece, length);
-    if (written > 0)
+    if (written > 0) {
+        p->streamed += (uint64_t)written;
         flag_finished(p->base, p->index, p->event_fd);
-    else if (written == 0)
+    } else if (written == 0) {
         ring_wait(p->base, p->index, p->slot, length);
-    return written;
-}
-
-/* The same for one of several pieces that are `*streamed` bytes so far; -E2BIG where it is too much in all. */
-static inline int64_t hand_on_bounded(place_t *p, uint64_t *streamed, const char *piece, size_t length) {
-    uint64_t room = FLOW_MAX - *streamed;
-    if (room == 0 && length)
-        return -E2BIG;
-    int64_t written = hand_on(p, piece, length < room ? length : room);
-    if (written > 0)
-        *streamed += (uint64_t)written;
+    }
     return written;
 }
 

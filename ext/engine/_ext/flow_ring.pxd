@@ -30,7 +30,6 @@ from engine._ext.queue cimport ILLEGAL
 cdef extern from "region/flow_ring.h":
     uint64_t ring_at_byte(int index, uint64_t position) noexcept nogil
     int64_t ring_write(int region_fd, char*, int index, const char* from_ptr, size_t length) noexcept nogil
-    void ring_wait(char*, int env, int index, size_t length) noexcept nogil
 
 
 cdef inline int64_t ring_there(slot_t* slot_ptr, uint64_t taken) noexcept nogil:

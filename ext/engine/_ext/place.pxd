@@ -11,6 +11,8 @@ cdef extern from "region/place.h":
         NOTHING_YET
         TAKEN
     const char* TOO_LARGE_ANSWER
+    const char* STREAM_TOO_LARGE_ANSWER
+    const char* TOO_LARGE_KIND
 
     ctypedef struct place_t:
         char* base
@@ -34,6 +36,7 @@ cdef extern from "region/place.h":
     int place_write(place_t*, const char* answer, size_t length, const char* kind, size_t kind_length) noexcept nogil
     void place_end(place_t*, size_t length, size_t type_length, bint is_error) noexcept nogil
     void place_announce(place_t*) noexcept nogil
+    bint is_too_much(const place_t*) noexcept nogil
 
 cdef extern from "region/streaming.h":
     int begin_streaming(place_t*, const char* kind, size_t length) noexcept nogil

@@ -17,7 +17,6 @@ cdef class LambdaContext:
 cdef class Port:
     cdef Mapping mapping
     cdef place_t place
-    cdef uint64_t streamed
     cdef public object handler, unmarshal, marshal, to_chunk, fault, flush, extras, make_identity, log_sink, variables
     cdef public str function_name, function_version, memory_limit_in_mb, invoked_function_arn
     cdef public str log_group_name, log_stream_name
@@ -27,7 +26,6 @@ cdef class Port:
     cdef int trace(self, LambdaContext context) except -1
     cdef int run(self) except -1
     cdef bytes pour(self, object chunks, slot_t* slot_ptr)
-    cdef int give(self, bytes data) except -1
     cdef int put(self, bytes answer, str error_type, bint failed) except -1
     cdef uint64_t cpu_used(self) noexcept
     cdef int sample(self) noexcept

@@ -10,10 +10,6 @@ const { headerValue } = require('./channel.cjs');
 
 const LIBRARY = /^place\.[^/]*so$/;
 const ANSWER_MAX_BYTES = 6291556;
-const TOO_LARGE = {
-  errorType: 'Function.ResponseSizeTooLarge',
-  errorMessage: 'Response payload size exceeded maximum allowed payload size (209715200 bytes).',
-};
 const NOT_LOADED = ['ERR_DLOPEN_FAILED', 'ERR_DLOPEN_DISABLED', 'ERR_ACCESS_DENIED'];
 
 let library; // null, where there is none
@@ -46,7 +42,6 @@ class Place {
     this.posted = null; // what is sent as the process comes to wait for the next event
     this.gathered = null; // of an answer in pieces, for a caller who wants it whole
     this.gatheredBytes = 0;
-    this.isTooLarge = false;
   }
 
   respond(_id, json) {
@@ -62,17 +57,16 @@ class Place {
   }
 
   beginStream(_id, contentType) {
-    this.isTooLarge = false;
     this.gathered = library.streams() ? null : [];
     this.gatheredBytes = 0;
     if (this.gathered === null) library.begin(headerValue(contentType));
   }
 
-  /** What comes after too much is dropped. */
+  /** What comes after too much is dropped, and the library sees to what that is answered with. */
   sendChunk(buffers) {
     for (const each of buffers) {
       if (this.gathered !== null) this.gather(each);
-      else if (!this.isTooLarge) this.isTooLarge = !library.send(each);
+      else library.send(each);
     }
   }
 
@@ -84,7 +78,6 @@ class Place {
 
   endStream(error = null) {
     if (error !== null) this.postError(error);
-    else if (this.isTooLarge) this.postError(TOO_LARGE);
     else this.posted = [this.gathered === null ? '' : Buffer.concat(this.gathered), undefined];
     this.gathered = null;
   }

@@ -98,7 +98,7 @@ class Channel:
 
     def _flush(self, *more: bytes) -> None:
         pieces, self._posted = (*self._posted, *more), ()
-        if sum(map(len, pieces)) <= JOINED_BYTES:
+        if pieces and sum(map(len, pieces)) <= JOINED_BYTES:
             pieces = (b"".join(pieces),)
         for piece in pieces:
             self._write(piece)
@@ -109,7 +109,7 @@ class Channel:
             self._owed -= 1
 
     def _write(self, data: bytes) -> None:
-        written = os.write(self._fd, data) if data else 0
+        written = os.write(self._fd, data)
         if written < len(data):
             rest = memoryview(data)[written:]
             while rest:

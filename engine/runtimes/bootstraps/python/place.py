@@ -7,7 +7,6 @@ with the engine; where that cannot be loaded (a Python without ctypes, another C
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import glob
 import json
@@ -25,11 +24,6 @@ FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TAKEN, TO_END = 1, -1  # of next_invocation: see ext/place/place.c
 RING_BYTES = 1 << 18  # more than that is never handed over at once
 GATHERED_MAX = 6_291_556 + 1  # what is more is dropped: one byte over tells that it was too much
-TOO_LARGE_TYPE = b"Function.ResponseSizeTooLarge"
-STREAM_TOO_LARGE = (
-    b'{"errorType":"Function.ResponseSizeTooLarge","errorMessage":"Response payload size exceeded maximum '
-    b'allowed payload size (209715200 bytes)."}'
-)
 BESIDE = {
     "client_context": b"lambda-runtime-client-context",
     "identity": b"lambda-runtime-cognito-identity",
@@ -93,7 +87,6 @@ class Place:
         self._told_at, self._bytes_at = ctypes.addressof(told), ctypes.string_at
         self._posted: tuple[bytes, bytes | None] | None = None
         self._gathered: bytearray | None = None  # of an answer in pieces, for a caller who wants it whole
-        self._is_too_large = False
         self._arn = arn
 
     def next(self) -> tuple[Headers, bytes]:
@@ -130,31 +123,26 @@ class Place:
 
     def begin_stream(self, _: bytes, content_type: bytes) -> None:
         """The answer comes in pieces."""
-        self._gathered, self._is_too_large = None, False
+        self._gathered = None
         if self._told.is_streamed:
             _check(self._library.begin_stream(content_type, len(content_type)))
         else:
             self._gathered = bytearray()
 
     def send(self, piece: bytes) -> None:
-        """A piece of the answer."""
+        """A piece of the answer. After too much it is dropped, and the library sees to what that is answered with."""
         if self._gathered is not None:
             self._gathered += piece[: GATHERED_MAX - len(self._gathered)]
             return
         at = 0
-        while at < len(piece) and not self._is_too_large:
+        while at < len(piece):
             some = piece[at : at + RING_BYTES]
-            sent = self._library.send_piece(some, len(some))
-            self._is_too_large = sent == -errno.E2BIG
-            if not self._is_too_large:
-                at += _check(sent)
+            at += _check(self._library.send_piece(some, len(some)))
 
     def end_stream(self, error: bytes = b"", error_type: str = "") -> None:
         """The answer is whole, or ends with an error: as this process comes to wait for the next invocation."""
         if error_type:
             self._posted = error, token(error_type)
-        elif self._is_too_large:
-            self._posted = STREAM_TOO_LARGE, TOO_LARGE_TYPE
         else:
             self._posted = bytes(self._gathered or b""), None
 
